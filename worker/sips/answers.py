@@ -1,0 +1,112 @@
+"""An answer of SIPS: its bytes, read as far as JSON; what it means is for others to judge."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import Any, TypeVar, cast
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from worker.sips.errors import Unreadable
+
+__all__ = ["HTML", "Answer", "is_json", "media_type", "parse_json", "parse_retry_after"]
+
+Shape = TypeVar("Shape")
+
+#: Media type of web pages; bodies that plainly are one count as this whatever they are labelled.
+HTML = "text/html"
+
+_HTML_TYPES = frozenset({HTML, "application/xhtml+xml"})
+_HTML_STARTS = (b"<!doctype html", b"<html")
+
+#: Longest wait (seconds) that a Retry-After is believed, one day.
+MAX_RETRY_AFTER = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer.
+
+    Attributes:
+        operation: Id of the operation that was called.
+        status: HTTP status.
+        body: The parsed JSON; `None` where the body is not JSON.
+        raw: The body's bytes, decompressed and without a byte order mark.
+        media_type: Lower case and without parameters, such as `application/json`; empty where none was given.
+        seconds: From the start of the call to the last byte.
+        retry_after: Seconds to wait, where the answer has a readable Retry-After.
+    """
+
+    operation: str
+    status: int
+    body: Any = field(repr=False)
+    raw: bytes = field(repr=False)
+    media_type: str
+    seconds: float
+    retry_after: float | None = None
+
+    def parse(self, shape: type[Shape]) -> Shape:
+        """The body as a model, or as a list of models (`list[PriceLine]`).
+
+        Raises:
+            Unreadable: The body has another shape; the message names the places, never the values.
+        """
+        adapter: TypeAdapter[Shape] = _adapter(cast("Any", shape))
+        try:
+            return adapter.validate_python(self.body)
+        except ValidationError as error:
+            places = ", ".join(_pointer(problem["loc"]) for problem in error.errors(include_url=False)[:3])
+        raise Unreadable(
+            self.operation,
+            f"the answer has not the expected shape at {places}; compare it with the operation's model",
+            answer=self,
+        )
+
+
+@lru_cache(maxsize=64)
+def _adapter(shape: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(shape)
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    return "/" + "/".join(str(part) for part in location)
+
+
+def parse_json(raw: bytes) -> Any:
+    """The JSON value of a body, or `None`."""
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def is_json(body: object) -> bool:
+    """Whether a parsed body is an object or an array, as all of SIPS' documented bodies are."""
+    return isinstance(body, dict | list)
+
+
+def media_type(content_type: str, raw: bytes) -> str:
+    """The media type of a body: its label without parameters, or `HTML` where the body plainly is a web page."""
+    label = content_type.partition(";")[0].strip().lower()
+    start = raw[:64].lstrip().lower()
+    return HTML if label in _HTML_TYPES or start.startswith(_HTML_STARTS) else label
+
+
+def parse_retry_after(value: str | None) -> float | None:
+    """Seconds to wait, from a number of seconds or an HTTP date (RFC 9110, 10.2.3); `None` where unreadable."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return None
+    if seconds != seconds:  # noqa: PLR0124 - "nan" is a float as well
+        return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)

@@ -1,0 +1,232 @@
+"""Call an operation of SIPS: put the request together, bear the token, judge the answer."""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+import orjson
+from pydantic import BaseModel
+
+from worker import __version__
+from worker.sips.classify import error_of
+from worker.sips.errors import Executed, SipsError
+from worker.sips.limits import Limits
+from worker.sips.operations import Confidence, Kind, Operation, resolve_all
+from worker.sips.token import TokenManager
+from worker.sips.token_endpoint import TokenEndpoint
+from worker.sips.transport import Request, Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from worker.settings import Settings
+    from worker.sips.answers import Answer
+    from worker.sips.deadline import Deadline
+    from worker.sips.token import TokenSource
+    from worker.sips.token_rules import Token
+
+__all__ = ["PROBE", "Sips", "SipsClient", "make_token_source"]
+
+#: Id of the operation that asks whether SIPS is there; it stands in no table, as its path is a setting.
+PROBE = "probe"
+
+_HEADERS = {"Accept-Encoding": "gzip, deflate", "User-Agent": f"sips-worker/{__version__}"}
+
+
+class SipsClient:
+    """SIPS for all threads of one process; opens nothing before the first call.
+
+    Parameters:
+        settings: Address, paths, credentials and the partner's name.
+        tokens: Where the bearer token comes from; by default this process keeps one of its own.
+        transport: The connections, closed with the client; by default its own.
+        limits: What holds calls back; by default nothing.
+        is_away: Whether SIPS is known to be away; noted on the errors of calls that end then.
+
+    Raises:
+        SettingsError: `sips_paths` names an unknown operation or gives it a path with other parameters, or the
+            environment names a CA bundle or proxy that cannot be used.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        tokens: TokenSource | None = None,
+        transport: Transport | None = None,
+        *,
+        limits: Limits | None = None,
+        is_away: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.source_system = settings.source_system
+        self._operations = resolve_all(settings.sips_paths)
+        self._transport = transport or Transport(settings)
+        self._tokens = tokens or make_token_source(settings, self._transport)
+        self._limits = limits or Limits()
+        self._is_away = is_away
+
+    def operation(self, operation_id: str) -> Operation:
+        """The operation with the path that is in force.
+
+        Raises:
+            KeyError: SIPS has no such operation.
+        """
+        return self._operations[operation_id]
+
+    def call(
+        self,
+        operation_id: str,
+        *,
+        deadline: Deadline,
+        path: Mapping[str, str | int] | None = None,
+        query: Mapping[str, str | int | float | None] | None = None,
+        json: object = None,
+    ) -> Answer:
+        """The answer of a call that succeeded as far as HTTP tells; what it says is the caller's to judge.
+
+        Parameters:
+            operation_id: As in `worker.sips.operations`.
+            deadline: By when the call ends, the token and a repeat included.
+            path: The parameters of the path.
+            query: The query; `None` values are left out.
+            json: The body: bytes that are JSON already, a model (without its `None` properties), or plain data.
+
+        Raises:
+            SipsError: Anything else than a success; see `worker.sips.errors`.
+        """
+        operation = self.operation(operation_id)
+        request = self._request(operation, path or {}, query or {}, json)
+        try:
+            if self._limits.free:
+                return self._answer(operation, request, deadline)
+            with self._limits.turn(operation_id, deadline):
+                return self._answer(operation, request, deadline)
+        except SipsError as error:
+            error.while_away = self._is_away()
+            raise
+
+    def probe(self, path: str, *, deadline: Deadline) -> Answer:
+        """The answer to a GET of `path` (with its query), outside of every limit.
+
+        Raises:
+            SipsError: As `call`.
+        """
+        operation = Operation(PROBE, "GET", path, Kind.READ, Confidence.CONFIGURED, page="")
+        request = Request(operation.method, f"{self._transport.base_url}{path}", {"Accept": "application/json", **_HEADERS})
+        return self._answer(operation, request, deadline)
+
+    def _answer(self, operation: Operation, request: Request, deadline: Deadline) -> Answer:
+        """Bear the token, and repeat once with another one where SIPS refused it."""
+        token = self._tokens.get(deadline)
+        answer = self._transport.send(operation, _bearing(request, token), deadline)
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            self._tokens.invalidate(token.fingerprint)
+            other = self._tokens.get(deadline)
+            if other.fingerprint != token.fingerprint:
+                answer = self._transport.send(operation, _bearing(request, other), deadline)
+        error = error_of(operation, answer)
+        if error is not None:
+            raise error
+        return answer
+
+    def authorize(self, deadline: Deadline) -> None:
+        """See to it that a call made now has a token.
+
+        Raises:
+            TokenError: There is none.
+        """
+        self._tokens.get(deadline)
+
+    def close(self) -> None:
+        """Close the idle connections; calls that still run end by themselves."""
+        self._transport.close()
+
+    def _request(self, operation: Operation, path: Mapping[str, Any], query: Mapping[str, Any], json: object) -> Request:
+        url = f"{self._transport.base_url}{operation.filled_path(path)}"
+        given = {name: value for name, value in query.items() if value is not None}
+        if given:
+            url = f"{url}?{urlencode(given, quote_via=quote)}"
+        headers = {"Accept": "application/pdf, application/json" if operation.document else "application/json", **_HEADERS}
+        if json is None:
+            return Request(operation.method, url, headers)
+        return Request(operation.method, url, {**headers, "Content-Type": "application/json"}, _encoded(json))
+
+
+def make_token_source(settings: Settings, transport: Transport | None = None) -> TokenManager:
+    """The token of one process, kept in its memory; over connections of its own where none are given."""
+    return TokenManager(TokenEndpoint(settings, transport or Transport(settings)).fetch)
+
+
+class Sips:
+    """What a handler sees of SIPS during one attempt: calls that end by the attempt's deadline, and what became of them.
+
+    Attributes:
+        calls: How many calls were made.
+        seconds: Wall time of all calls together, the token's included.
+        status: HTTP status of the last call; `None` where it was not answered.
+        answer: The last answer; `None` where the last call had none.
+        executed: Whether SIPS can have executed any of the calls that change something.
+    """
+
+    def __init__(self, client: SipsClient, deadline: Deadline) -> None:
+        self._client = client
+        self.deadline = deadline
+        self.calls = 0
+        self.seconds = 0.0
+        self.status: int | None = None
+        self.answer: Answer | None = None
+        self.executed = Executed.NO
+
+    @property
+    def source_system(self) -> str:
+        """The partner's name at SIPS (`sourceSystem` of requests)."""
+        return self._client.source_system
+
+    def authorize(self) -> None:
+        """As `SipsClient.authorize`, by this attempt's deadline."""
+        started = time.monotonic()
+        try:
+            self._client.authorize(self.deadline)
+        finally:
+            self.seconds += time.monotonic() - started
+
+    def call(
+        self,
+        operation_id: str,
+        *,
+        path: Mapping[str, str | int] | None = None,
+        query: Mapping[str, str | int | float | None] | None = None,
+        json: object = None,
+    ) -> Answer:
+        """As `SipsClient.call`, by this attempt's deadline."""
+        started = time.monotonic()
+        self.calls += 1
+        self.status = self.answer = None
+        executed = Executed.MAYBE
+        try:
+            self.answer = self._client.call(operation_id, path=path, query=query, json=json, deadline=self.deadline)
+        except SipsError as error:
+            self.status, self.answer, executed = error.status, error.answer, error.executed
+            raise
+        else:
+            self.status, executed = self.answer.status, Executed.YES
+            return self.answer
+        finally:
+            self.seconds += time.monotonic() - started
+            if executed is not Executed.NO and self._client.operation(operation_id).kind is Kind.MUTATION:
+                self.executed = executed
+
+
+def _bearing(request: Request, token: Token) -> Request:
+    headers = {**request.headers, "Authorization": f"Bearer {token.value}"}
+    return Request(request.method, request.url, headers, request.body)
+
+
+def _encoded(json: object) -> bytes:
+    if isinstance(json, bytes):
+        return json
+    if isinstance(json, BaseModel):
+        return orjson.dumps(json.model_dump(mode="json", exclude_none=True))
+    return orjson.dumps(json)

@@ -1,0 +1,93 @@
+"""The decisions about a bearer token: how long it lives, when it is refreshed, what a failure costs; no I/O."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, field
+from enum import Enum
+
+__all__ = ["FALLBACK_LIFETIME", "Grant", "Standing", "Token", "back_off", "issue", "lifetime_of", "standing"]
+
+#: Lifetime (seconds) where `expires_in` is missing or no positive number: short, so that a wrong guess heals soon.
+FALLBACK_LIFETIME = 300.0
+
+#: Longest lifetime (seconds) that is believed: the 24 h that SIPS documents. Beyond, `expires_in` is a mistake of units.
+MAX_LIFETIME = 86_400.0
+
+#: A token is refreshed when this share of its lifetime is left, ...
+MARGIN_SHARE = 0.2
+#: ... and at most this long (seconds) before its end, which is what counts for lifetimes over 25 minutes.
+MAX_MARGIN = 300.0
+
+#: Waits (seconds) after failed refreshes: the first, and the longest; they double in between.
+FIRST_BACK_OFF = 1.0
+MAX_BACK_OFF = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What the token endpoint gave; `expires_in` as it came."""
+
+    value: str = field(repr=False)
+    expires_in: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A bearer token; times are `time.monotonic` seconds."""
+
+    value: str = field(repr=False)
+    #: Start of the value's SHA-256: names a token where it must not be shown.
+    fingerprint: str
+    obtained_at: float
+    refresh_at: float
+    expires_at: float
+
+
+class Standing(Enum):
+    """What a token is good for at a moment."""
+
+    #: Serves.
+    FRESH = "fresh"
+    #: Serves, but a new one should be fetched.
+    DUE = "due"
+    #: Does not serve: there is none, it expired, or SIPS refused it.
+    GONE = "gone"
+
+
+def lifetime_of(expires_in: object) -> float:
+    """Seconds that a token lives, from whatever stands in `expires_in`."""
+    if isinstance(expires_in, bool) or not isinstance(expires_in, int | float | str):
+        return FALLBACK_LIFETIME
+    try:
+        seconds = float(expires_in)
+    except (ValueError, OverflowError):
+        return FALLBACK_LIFETIME
+    if not math.isfinite(seconds) or seconds < 1:
+        return FALLBACK_LIFETIME
+    return min(seconds, MAX_LIFETIME)
+
+
+def issue(grant: Grant, now: float, jitter: float) -> Token:
+    """The token that a grant makes at `now`; `jitter` (0 to 1) spreads the refreshes of a fleet.
+
+    The margin before its end is 10 to 20 % of the lifetime, and no more than 2.5 to 5 minutes.
+    """
+    lifetime = lifetime_of(grant.expires_in)
+    margin = min(lifetime * MARGIN_SHARE, MAX_MARGIN) * (0.5 + jitter / 2)
+    fingerprint = hashlib.sha256(grant.value.encode()).hexdigest()[:12]
+    return Token(grant.value, fingerprint, now, now + lifetime - margin, now + lifetime)
+
+
+def standing(token: Token | None, refused: str | None, now: float) -> Standing:
+    """What the token is good for; `refused` is the fingerprint of the last token that SIPS refused."""
+    if token is None or token.fingerprint == refused or now >= token.expires_at:
+        return Standing.GONE
+    return Standing.FRESH if now < token.refresh_at else Standing.DUE
+
+
+def back_off(failures: int, retry_after: float | None, jitter: float) -> float:
+    """Seconds to wait after the given number of failures in a row; a Retry-After only lengthens it."""
+    seconds = min(FIRST_BACK_OFF * 2.0 ** min(failures - 1, 32), MAX_BACK_OFF)
+    return max(seconds * (0.5 + jitter / 2), retry_after or 0.0)

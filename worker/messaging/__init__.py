@@ -1,0 +1,1 @@
+"""Speak AMQP and CloudEvents: broker, consumer, publisher, topology; nothing of SIPS."""

@@ -1,0 +1,90 @@
+"""Keep the topology in place: declare it once per connection, and again when something turned out to be missing."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pika
+import structlog
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
+
+from worker.messaging.connection import parameters
+from worker.messaging.topology import TopologyError
+
+if TYPE_CHECKING:
+    from worker.messaging.topology import Topology
+
+__all__ = ["TopologyKeeper"]
+
+log = structlog.get_logger(__name__)
+
+
+class TopologyKeeper:
+    """Declares the topology over a short-lived connection, one thread at a time; the others wait and share the result."""
+
+    def __init__(self, url: str, topology: Topology, *, heartbeat: int) -> None:
+        self._url = url
+        self._topology = topology
+        self._heartbeat = heartbeat
+        self._lock = threading.Lock()
+        self._wanted = 1
+        self._done = 0
+        self._failures = 0
+        self._failure: Exception = TopologyError("not looked at yet")
+
+    def invalidate(self) -> None:
+        """Something is missing, or the broker may have lost it: the next `ensure` looks again."""
+        self._wanted += 1
+
+    def repair(self) -> None:
+        """Look again now; what goes wrong is logged, as the caller can only try again later."""
+        self.invalidate()
+        try:
+            self.ensure()
+        except (TopologyError, pika.exceptions.AMQPError, OSError) as error:
+            log.error("the topology cannot be repaired", error=str(error))  # noqa: TRY400 - the text is the message
+
+    def ensure(self) -> None:
+        """Return when the topology is in place.
+
+        Raises:
+            TopologyError: it cannot be brought about; the text says what to do.
+            pika.exceptions.AMQPError: RabbitMQ is away.
+        """
+        wanted, failures = self._wanted, self._failures
+        with self._lock:
+            if self._done >= wanted:
+                return
+            if self._failures > failures:  # while this thread waited; one that took its turn as well would wait as long
+                raise self._failure.with_traceback(None)
+            target = self._wanted
+            try:
+                self._look()
+            except Exception as error:
+                self._failures, self._failure = self._failures + 1, error
+                raise
+            self._done = target
+
+    def _look(self) -> None:
+        try:
+            connection = pika.BlockingConnection(parameters(self._url, name="sips-worker topology", heartbeat=self._heartbeat))
+        except AMQPConnectorException as error:
+            # A peer that says nothing: the one way to fail for which pika has errors that are not of its own tree.
+            raise pika.exceptions.AMQPConnectionError(type(error).__name__) from None
+        try:
+            self._declare_or_check(connection)
+        finally:
+            if connection.is_open:
+                connection.close()
+
+    def _declare_or_check(self, connection: pika.BlockingConnection) -> None:
+        try:
+            self._topology.declare(connection.channel())
+        except TopologyError as error:
+            # A worker may run without the right to configure; then somebody else must have declared all of it.
+            if not error.access_refused:
+                raise
+            missing = self._topology.check(connection)
+            if missing:
+                raise TopologyError(f"{error}; missing: {', '.join(missing)}") from None

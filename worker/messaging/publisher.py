@@ -1,0 +1,336 @@
+"""Publish from any thread through one connection, with confirms in a pipeline and a time limit on every message.
+
+A message is done when RabbitMQ confirmed it. What is unconfirmed when the connection is lost is published again from
+memory on the next one, until its time is up; consumers drop the repetition by its id, and the ledger that of an order.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from pika import spec
+
+from worker.messaging.connection import ConnectionThread, describe, unwatched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pika.channel import Channel
+    from pika.connection import Connection
+
+    from worker.messaging.connection import Beat
+
+__all__ = [
+    "Message",
+    "PublishError",
+    "PublishTimeoutError",
+    "Publisher",
+    "RefusedError",
+    "UnroutableError",
+]
+
+#: Routing key of the first message on a channel, over the default exchange: the name of no queue, so it goes nowhere.
+PROBE = ""
+
+#: Delivery tag of the message after the probe.
+FIRST_TAG = 2
+
+#: What stands around the properties in the frame of a message's header, in bytes.
+HEADER_FRAME_BYTES = 20
+
+#: RabbitMQ's default, until a connection has agreed on another.
+FRAME_BYTES = 131_072
+
+#: Seconds before another channel is opened where RabbitMQ closed one: what closed it may be published again.
+REOPEN_SECONDS = 0.5
+
+log = structlog.get_logger(__name__)
+
+
+class PublishError(Exception):
+    """RabbitMQ did not take a message: it is to be taken as not published, though a late confirm is possible.
+
+    PublishError
+    ├── PublishTimeoutError   no confirm in time: the connection is away, blocked, or the broker is slow
+    ├── UnroutableError       no queue is bound for it; it was returned
+    └── RefusedError          nacked (a full or failing queue), or it cannot be written, or not in one frame, or RabbitMQ
+                              closes the channel for it (too large, no right to publish there)
+    """
+
+
+class PublishTimeoutError(PublishError):
+    """No confirm came in time."""
+
+
+class UnroutableError(PublishError):
+    """A mandatory message had no queue to go to."""
+
+
+class RefusedError(PublishError):
+    """RabbitMQ nacked the message or closed the channel for it, or pika cannot write it, or not in one frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message to publish; `mandatory` where a route must exist."""
+
+    exchange: str
+    routing_key: str
+    body: bytes = field(repr=False)
+    properties: spec.BasicProperties = field(repr=False)
+    mandatory: bool = True
+
+
+class _Pending:
+    """A message on its way, and the thread that waits for it."""
+
+    __slots__ = ("_done", "abandoned", "error", "message", "returned")
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
+        self.returned = False
+        self.abandoned = False
+        self.error: PublishError | None = None
+        self._done = threading.Lock()  # the cheapest one-shot event there is: created locked, released when done
+        self._done.acquire()
+
+    def finish(self, error: PublishError | None) -> None:
+        self.error = error
+        self._done.release()
+
+    def wait(self, timeout: float) -> bool:
+        return self._done.acquire(timeout=max(0.0, timeout))
+
+
+class Publisher:
+    """One per process. `publish` blocks its caller until the confirm; everything else happens in one thread.
+
+    Args:
+        url: where RabbitMQ is.
+        name: of the connection.
+        heartbeat: seconds.
+        on_state: called with True when messages can be published, with False when RabbitMQ is away or blocks publishers
+            (memory or disk alarm).
+        repair: declares the topology; called when an exchange or a bound queue is missing, never in the connection's thread.
+        beat: called by the connection's thread for as long as it gets on.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        heartbeat: int,
+        on_state: Callable[[bool], None] = lambda _up: None,
+        repair: Callable[[], None] = lambda: None,
+        beat: Beat = unwatched,
+    ) -> None:
+        self._connection = ConnectionThread(
+            url, name=name, heartbeat=heartbeat, on_up=self._connected, on_down=self._disconnected, beat=beat
+        )
+        self._on_state = on_state
+        self._repair = repair
+        self._queued: deque[_Pending] = deque()
+        self._unconfirmed: dict[int, _Pending] = {}
+        self._channel: Channel | None = None
+        self._replies: Channel | None = None
+        self._blocked = False
+        self._next_tag = FIRST_TAG
+        self._suspects = 0  # messages still to be sent alone, because RabbitMQ closed the channel for one of them
+        self._frame_bytes = FRAME_BYTES
+
+    def start(self) -> None:
+        """Connect in the background."""
+        self._connection.start()
+
+    def stop(self, timeout: float) -> None:
+        """Close the connection; messages still waiting end in their own time-out."""
+        self._connection.stop(timeout)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether a message published now would be sent at once."""
+        return self._channel is not None and not self._blocked
+
+    def publish(self, message: Message, *, timeout: float) -> None:
+        """Publish and wait for the confirm, at most `timeout` seconds; where no queue is bound, repair and try once more.
+
+        Raises:
+            PublishTimeoutError, UnroutableError, RefusedError: see `PublishError`.
+        """
+        deadline = time.monotonic() + timeout
+        try:
+            self._publish(message, timeout)
+        except UnroutableError:
+            self._repair()
+            self._publish(message, deadline - time.monotonic())
+
+    def _publish(self, message: Message, timeout: float) -> None:
+        self._refuse_unsendable(message)
+        pending = _Pending(message)
+        self._queued.append(pending)
+        self._connection.call_soon(self._send_queued)
+        if not pending.wait(timeout):
+            pending.abandoned = True
+            raise PublishTimeoutError(f"no confirm for {_name(message)} within {max(timeout, 0):.1f} s")
+        if pending.error is not None:
+            raise pending.error
+
+    def _refuse_unsendable(self, message: Message) -> None:
+        """RabbitMQ closes the connection for a frame that is too large, and with it goes what everybody else publishes."""
+        try:
+            size = sum(map(len, message.properties.encode())) + HEADER_FRAME_BYTES
+        except Exception as error:  # noqa: BLE001 - whatever pika cannot encode must end with its own message
+            raise RefusedError(f"{_name(message)} cannot be sent: {describe(error)}") from None
+        if size > self._frame_bytes:
+            raise RefusedError(f"{_name(message)} cannot be sent: its properties have {size} bytes and must fit one frame")
+
+    def send(self, message: Message) -> None:
+        """Publish without waiting, at most once, unconfirmed, on a channel of its own: for replies, which are best effort."""
+        try:
+            self._refuse_unsendable(message)
+        except RefusedError as error:
+            log.warning("a reply could not be sent", error=str(error))
+            return
+        self._connection.call_soon(lambda: self._send_reply(message))
+
+    # Everything below runs in the connection's thread.
+
+    def _connected(self, connection: Connection) -> None:
+        connection.add_on_connection_blocked_callback(self._on_blocked)
+        connection.add_on_connection_unblocked_callback(self._on_unblocked)
+        self._blocked = False
+        self._frame_bytes = connection.params.frame_max
+        connection.channel(on_open_callback=self._channel_opened)
+        connection.channel(on_open_callback=self._reply_channel_opened)
+
+    def _channel_opened(self, channel: Channel) -> None:
+        channel.add_on_close_callback(self._channel_closed)
+        channel.add_on_return_callback(self._on_returned)
+        channel.confirm_delivery(
+            lambda frame: self._on_confirm(channel, frame), callback=lambda _frame: channel.basic_publish("", PROBE, b"")
+        )
+
+    def _ready(self, channel: Channel) -> None:
+        """The probe is confirmed. RabbitMQ tells a connection of an alarm only when it publishes, and then takes nothing."""
+        # The oldest first, as their time is the shortest.
+        for pending in reversed(self._unconfirmed.values()):
+            pending.returned = False
+            self._queued.appendleft(pending)
+        self._unconfirmed.clear()
+        self._channel, self._next_tag = channel, FIRST_TAG
+        self._on_state(not self._blocked)
+        self._send_queued()
+
+    def _reply_channel_opened(self, channel: Channel) -> None:
+        channel.add_on_close_callback(self._reply_channel_closed)
+        self._replies = channel
+
+    def _disconnected(self) -> None:
+        self._channel = self._replies = None
+        self._on_state(False)
+
+    def _channel_closed(self, channel: Channel, error: BaseException) -> None:
+        if self._channel is channel:
+            self._channel = None
+        connection = channel.connection
+        if not connection.is_open:
+            return
+        log.warning("RabbitMQ closed the publishing channel; opening another", error=describe(error))
+        self._on_state(False)
+        if getattr(error, "reply_code", None) == spec.NOT_FOUND:
+            threading.Thread(target=self._repair, name="repair-topology", daemon=True).start()
+        else:
+            self._find_the_refused(error)
+        self._connection.call_later(REOPEN_SECONDS, lambda: self._reopen(connection))
+
+    def _find_the_refused(self, error: BaseException) -> None:
+        """RabbitMQ closes the channel for one message; it was alone on it, or they are sent again one by one to find it."""
+        if len(self._unconfirmed) == 1:
+            (pending,) = self._unconfirmed.values()
+            self._unconfirmed.clear()
+            pending.finish(RefusedError(f"RabbitMQ refuses {_name(pending.message)}: {describe(error)}"))
+        self._suspects = len(self._unconfirmed)
+
+    def _reopen(self, connection: Connection) -> None:
+        if connection.is_open:
+            connection.channel(on_open_callback=self._channel_opened)
+
+    def _reply_channel_closed(self, channel: Channel, error: BaseException) -> None:
+        self._replies = None
+        connection = channel.connection
+        if connection.is_open:
+            log.warning("a reply was refused", error=describe(error))
+            connection.channel(on_open_callback=self._reply_channel_opened)
+
+    def _on_blocked(self, _connection: Connection, frame: Any) -> None:
+        self._blocked = True
+        log.warning("RabbitMQ blocks publishers", reason=str(frame.method.reason))
+        self._on_state(False)
+
+    def _on_unblocked(self, _connection: Connection, _frame: Any) -> None:
+        self._blocked = False
+        log.info("RabbitMQ takes messages again")
+        self._on_state(self._channel is not None)
+        self._send_queued()
+
+    def _send_queued(self) -> None:
+        while self._queued and self._channel is not None and not self._blocked and not (self._suspects and self._unconfirmed):
+            pending = self._queued.popleft()
+            if pending.abandoned:
+                continue
+            message = pending.message
+            try:
+                self._channel.basic_publish(
+                    message.exchange, message.routing_key, message.body, message.properties, mandatory=message.mandatory
+                )
+            except Exception as error:  # noqa: BLE001 - whatever pika cannot encode must end with its own message
+                pending.finish(RefusedError(f"{_name(message)} cannot be sent: {describe(error)}"))
+                continue
+            self._unconfirmed[self._next_tag] = pending
+            self._next_tag += 1
+
+    def _send_reply(self, message: Message) -> None:
+        if self._replies is None or self._blocked:
+            return
+        try:
+            self._replies.basic_publish(message.exchange, message.routing_key, message.body, message.properties)
+        except Exception as error:  # noqa: BLE001 - best effort
+            log.warning("a reply could not be sent", error=describe(error))
+
+    def _on_confirm(self, channel: Channel, frame: Any) -> None:
+        if channel is not self._channel:
+            self._ready(channel)
+            return
+        method = frame.method
+        error = None
+        if not isinstance(method, spec.Basic.Ack):
+            error = RefusedError("RabbitMQ nacked the message; a queue it goes to is full or failing")
+        tags = [method.delivery_tag]
+        if method.multiple:
+            tags = [tag for tag in self._unconfirmed if tag <= method.delivery_tag]
+        for tag in tags:
+            if pending := self._unconfirmed.pop(tag, None):
+                unroutable = UnroutableError(f"no queue is bound for {_name(pending.message)}") if pending.returned else None
+                pending.finish(unroutable or error)
+        if self._suspects:
+            self._suspects -= 1
+            self._send_queued()
+
+    def _on_returned(self, _channel: Channel, method: Any, _properties: Any, body: bytes) -> None:
+        """Mark what came back; its confirm follows. Equal messages are equally unroutable, so the first one is as good."""
+        for pending in self._unconfirmed.values():
+            message = pending.message
+            same = (message.exchange, message.routing_key) == (method.exchange, method.routing_key) and message.body == body
+            if same and not pending.returned:
+                pending.returned = True
+                return
+
+
+def _name(message: Message) -> str:
+    return f"{message.exchange or 'queue'} {message.routing_key}"

@@ -1,0 +1,125 @@
+"""The tables, for SQLite and PostgreSQL alike. The migrations make them; a test holds both against each other.
+
+Times are seconds since 1970 of the database's own clock. JSON is kept as text: the ledger never looks into it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, MetaData, Table, Text
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.expression import ColumnElement
+
+if TYPE_CHECKING:
+    from sqlalchemy.sql.compiler import SQLCompiler
+
+__all__ = ["controls", "events", "metadata", "now", "orders", "store", "timers"]
+
+metadata = MetaData()
+
+#: One row: which store this is (workers of another store must not share its broker), and which schema it has.
+store = Table(
+    "store",
+    metadata,
+    Column("id", Text, primary_key=True, comment="UUID of this store"),
+    Column("schema_version", Integer, nullable=False, comment="number of the newest migration that was applied"),
+)
+
+#: The ledger: one row per command that changes something.
+orders = Table(
+    "orders",
+    metadata,
+    Column("key", Text, primary_key=True, comment="JSON [base URL, source, idempotency key]"),
+    Column("state", Text, nullable=False),
+    Column("run", Integer, nullable=False),
+    Column("row_version", Integer, nullable=False, comment="of the rules that wrote the row; a newer one is left alone"),
+    Column("fingerprint", Text, nullable=False, comment="rule's version and hash of the canonical payload"),
+    Column("resubmitted", Boolean, nullable=False, comment="an earlier run may have been executed"),
+    # Who sends.
+    Column("owner", Text, comment="of the lease"),
+    Column("lease_until", Double),
+    Column("sent_at", Double, comment="when the first claim of this run was made"),
+    # The command, as far as its outcome needs it.
+    Column("base_url", Text, nullable=False),
+    Column("command_id", Text, nullable=False),
+    Column("command_source", Text, nullable=False),
+    Column("command_type", Text, nullable=False),
+    Column("envelope", Text, nullable=False, comment="JSON: correlation id, trace, reply address and the like"),
+    Column("attempts", Integer, nullable=False),
+    # The order.
+    Column("customer_code", Text, nullable=False),
+    Column("branch_code", Text, nullable=False),
+    Column("po_number", Text, nullable=False, comment="as SIPS knows it"),
+    Column("po_claim", Text, comment="JSON [base URL, customer, PO number] while the number is taken"),
+    Column("transaction_id", Text, nullable=False),
+    Column("transaction_date", Text, nullable=False),
+    Column("payload", Text, comment="JSON: the whole request; emptied after the order ended"),
+    Column("order_id", Text),
+    Column("queue_id", Text),
+    # What was seen.
+    Column("looks", Integer, nullable=False, comment="counted looks at SIPS since sent_at"),
+    Column("trouble_at", Double, comment="when SIPS last failed to answer a look"),
+    Column("last_error", Text, comment="code and text without payload values"),
+    # Times and decisions.
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Column("resolution", Text, comment="JSON: what a person decided, who and when"),
+    Index("orders_po_claim", "po_claim", unique=True),
+    Index("orders_po_number", "base_url", "customer_code", "po_number"),
+    Index("orders_order_id", "order_id"),
+    Index("orders_command_id", "command_id"),
+    Index("orders_state", "state", "updated_at"),
+)
+
+#: What is said of an order: kept as long as the order, so that a repeated command gets the same answer.
+events = Table(
+    "events",
+    metadata,
+    Column("id", Text, primary_key=True, comment="the CloudEvent's"),
+    Column("key", Text, nullable=False, comment="of the order"),
+    Column("type", Text, nullable=False),
+    Column("run", Integer, nullable=False),
+    Column("body", Text, nullable=False, comment="the CloudEvent as it is published"),
+    Column("created_at", Double, nullable=False),
+    Column("published_at", Double, comment="when RabbitMQ was known to have it"),
+    Index("events_key", "key"),
+)
+
+#: What happens later. One row per kind and thing; whoever claims a due one publishes a tick for it.
+timers = Table(
+    "timers",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("ref", Text, primary_key=True, comment="what it is about: an order's key, a watch's"),
+    Column("due", Double, nullable=False, comment="a claim moves it on, so that others leave the timer alone meanwhile"),
+    Column("claims", BigInteger, nullable=False, comment="how often it was claimed; tells a late tick from the current one"),
+    Index("timers_due", "due"),
+)
+
+#: For each SIPS the proof that its list of orders can be believed; without it, absence proves nothing.
+controls = Table(
+    "controls",
+    metadata,
+    Column("base_url", Text, primary_key=True),
+    Column("found_at", Double, nullable=False, comment="when a known order was found and an invented one was not"),
+    Column("po_number", Text, nullable=False, comment="of the known order"),
+)
+
+
+class now(ColumnElement[float]):  # noqa: N801 - reads as a function in SQL
+    """The database's clock in seconds since 1970; workers' clocks differ."""
+
+    inherit_cache = True
+    type = Double()
+
+
+@compiles(now, "sqlite")
+def _sqlite(_element: now, _compiler: SQLCompiler, **_: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(now, "postgresql")
+def _postgresql(_element: now, _compiler: SQLCompiler, **_: Any) -> str:
+    return "extract(epoch from clock_timestamp())::double precision"

@@ -1,0 +1,108 @@
+"""Timers: one row per kind and thing, claimed when due by whichever worker comes first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import and_, delete, func, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from worker.store.schema import now, timers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sqlalchemy import ColumnElement, Connection
+
+    from worker.store.engine import Store
+
+__all__ = ["Timer", "Timers", "start_timers", "stop_timers"]
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """A timer that was claimed.
+
+    Attributes:
+        kind: what is to be done, such as `reconcile`.
+        ref: what it is about.
+        claims: how often it was claimed or set anew; tells this claim from a later one.
+    """
+
+    kind: str
+    ref: str
+    claims: int
+
+
+class Timers:
+    """The timers of one store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def claim(self, limit: int, *, lease_seconds: float) -> list[Timer]:
+        """Take up to `limit` timers that are due; each becomes due again after the lease, unless it was ended or moved."""
+        due = select(timers.c.kind, timers.c.ref).where(timers.c.due <= now()).order_by(timers.c.due).limit(limit)
+        claimed = (
+            update(timers)
+            .where(tuple_(timers.c.kind, timers.c.ref).in_(due.with_for_update(skip_locked=True)))
+            .values(due=now() + lease_seconds, claims=timers.c.claims + 1)
+            .returning(timers.c.kind, timers.c.ref, timers.c.claims)
+        )
+        with self._store.write() as connection:
+            return [Timer(row.kind, row.ref, row.claims) for row in connection.execute(claimed)]
+
+    def end(self, timer: Timer) -> None:
+        """The timer did its work; one that was set anew meanwhile stays."""
+        with self._store.write() as connection:
+            connection.execute(delete(timers).where(_same(timer)))
+
+    def again(self, timer: Timer, seconds: float) -> None:
+        """The timer is due again in `seconds`, unless it was set anew meanwhile."""
+        with self._store.write() as connection:
+            connection.execute(update(timers).where(_same(timer)).values(due=now() + seconds))
+
+    def start(self, kind: str, ref: str, seconds: float) -> None:
+        """Set a timer; one of the same kind for the same thing is moved."""
+        with self._store.write() as connection:
+            start_timers(connection, ref, {kind: seconds})
+
+    def of(self, ref: str) -> dict[str, float]:
+        """Kind to seconds until it is due, of everything that is set for a thing."""
+        statement = select(timers.c.kind, (timers.c.due - now()).label("seconds")).where(timers.c.ref == ref)
+        with self._store.read() as connection:
+            return {row.kind: row.seconds for row in connection.execute(statement)}
+
+    def waiting(self) -> int:
+        """How many timers there are."""
+        with self._store.read() as connection:
+            number: int = connection.execute(select(func.count()).select_from(timers)).scalar_one()
+            return number
+
+    def late(self, seconds: float) -> tuple[int, float]:
+        """How many timers have been due for more than so many seconds, and for how long the oldest of them."""
+        late = now() - timers.c.due
+        statement = select(func.count(), func.max(late)).where(timers.c.due < now() - seconds)
+        with self._store.read() as connection:
+            number, longest = connection.execute(statement).one()
+        return number, longest or 0.0
+
+
+def start_timers(connection: Connection, ref: str, from_now: Mapping[str, float]) -> None:
+    """Set timers within a transaction of the caller's: kind to seconds from now."""
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    for kind, seconds in from_now.items():
+        statement = insert(timers).values(kind=kind, ref=ref, due=now() + seconds, claims=0)
+        moved = {"due": statement.excluded.due, "claims": timers.c.claims + 1}
+        connection.execute(statement.on_conflict_do_update(index_elements=[timers.c.kind, timers.c.ref], set_=moved))
+
+
+def stop_timers(connection: Connection, ref: str, kinds: Iterable[str]) -> None:
+    """End timers within a transaction of the caller's."""
+    if wanted := list(kinds):
+        connection.execute(delete(timers).where(timers.c.ref == ref, timers.c.kind.in_(wanted)))
+
+
+def _same(timer: Timer) -> ColumnElement[bool]:
+    return and_(timers.c.kind == timer.kind, timers.c.ref == timer.ref, timers.c.claims == timer.claims)

@@ -1,0 +1,1 @@
+"""Turn one delivered command into one outcome: registry, pipeline, retry policy."""

@@ -1,0 +1,163 @@
+"""The ways in which an attempt ends: an outcome, a retry, another queue, a dead letter; each is confirmed when it returns."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+from worker import __version__
+from worker.messaging import events, ladder, topology
+from worker.ops.crash_points import reached
+from worker.runtime import history, outcomes, poison, problems
+from worker.sips import Executed
+
+if TYPE_CHECKING:
+    from worker.messaging.envelope import Command, EnvelopeError
+    from worker.messaging.publisher import Message, Publisher
+    from worker.runtime.attempt import Attempt
+    from worker.runtime.outcomes import Problem
+    from worker.runtime.registry import Handler
+    from worker.settings import Settings
+
+__all__ = ["Endings"]
+
+#: A command whose type no worker knows fails under this type where not even that could be read.
+UNNAMED_TYPE = "sips.command"
+
+
+class Endings:
+    """Publishes what an attempt comes to; every method may raise `PublishError`, and then nothing has ended."""
+
+    def __init__(self, publisher: Publisher, settings: Settings) -> None:
+        self._publisher = publisher
+        self._settings = settings
+        self._random = random.Random()  # noqa: S311 - jitter, no secret
+
+    def publish(self, attempt: Attempt, message: Message) -> None:
+        """Wait for the confirm: as long as the attempt may take where SIPS did something that is to be told."""
+        left = max(attempt.deadline - time.monotonic(), 0.1)
+        changed = attempt.sips is not None and attempt.sips.executed is not Executed.NO
+        self._publisher.publish(message, timeout=left if changed else min(left, self._settings.publish_seconds))
+        reached("published")
+
+    def reply(self, message: Message | None) -> None:
+        """Send a copy of an outcome to whom the command named, best effort."""
+        if message is not None:
+            self._publisher.send(message)
+
+    def outcome(self, attempt: Attempt, command: Command, kind: str, data: dict[str, Any]) -> None:
+        """The command's outcome: `succeeded`, `failed` or `unknown`."""
+        event_id = events.outcome_id(command.source, command.id, command.type, command.run)
+        message = events.event(f"{command.type}.{kind}", event_id, data, self.context(attempt, command))
+        self.publish_outcome(attempt, command, message, kind)
+
+    def publish_outcome(self, attempt: Attempt, command: Command, message: Message, kind: str) -> None:
+        """An outcome that is built already, and its copy for whom the command named."""
+        self.publish(attempt, message)
+        attempt.outcome, attempt.final = kind, True
+        self.reply(events.reply(message, attempt.delivery.properties, command.id))
+
+    def fail(self, attempt: Attempt, command: Command, problem: Problem) -> None:
+        """`.failed`."""
+        attempt.error = attempt.error or f"{problem.code}: {problem.detail}"
+        self.outcome(attempt, command, "failed", outcomes.problem_data(problem, outcomes.about(command)))
+
+    def give_up(self, attempt: Attempt, command: Command, problem: Problem) -> None:
+        """`.failed`, and a dead letter that a person can run again."""
+        self.fail(attempt, command, problem)
+        self.set_aside(attempt, problem.code, problem.detail)
+
+    def try_again(self, attempt: Attempt, seconds: float, headers: dict[str, Any]) -> None:
+        """The same message after about so many seconds, with these of our headers."""
+        delivery = attempt.delivery
+        rung = ladder.step(seconds, self._random)
+        if history.count(delivery, poison.CRASHES):
+            # It came to an end of its own, so it is innocent; that it was delivered before is still true.
+            headers = headers | {poison.CRASHES: 0, history.REDELIVERED: True}
+        message = ladder.delayed(
+            delivery.body, delivery.properties, delivery.routing_key, queue=history.home(delivery), seconds=rung, headers=headers
+        )
+        self.publish(attempt, message)
+        attempt.outcome = "retry"
+
+    def wait_for_a_worker_that_knows(self, attempt: Attempt, command: Command) -> None:
+        """An unknown type may be known to a newer worker that is being rolled out: wait some times, then fail."""
+        waits, delays = history.count(attempt.delivery, "sips-unknown"), self._settings.unknown_type_seconds
+        attempt.error = f"unknown-type: no handler for {command.type}"
+        if waits >= len(delays):
+            self.give_up(attempt, command, problems.unknown_type(command))
+            return
+        delivery = attempt.delivery
+        message = ladder.delayed(
+            delivery.body,
+            delivery.properties,
+            delivery.routing_key,
+            queue=topology.UNDELIVERED,
+            seconds=ladder.step(delays[waits], self._random),
+            headers={"sips-unknown": waits + 1} | history.marks(delivery),
+        )
+        self.publish(attempt, message)
+        attempt.outcome = "retry"
+
+    def return_to_its_queue(self, attempt: Attempt, handler: Handler) -> None:
+        """The broker set it aside (expired there, over the delivery limit, no binding), or it was routed by another key."""
+        delivery = attempt.delivery
+        message = ladder.returned(
+            delivery.body, delivery.properties, delivery.routing_key, queue=handler.queue, headers=history.marks(delivery)
+        )
+        self.publish(attempt, message)
+        attempt.outcome = "rerouted"
+
+    def suspect(self, attempt: Attempt, decision: poison.Decision) -> None:
+        """Back to its queue, or to the queue of suspects, unread: reading it may be what kills."""
+        delivery = attempt.delivery
+        queue = topology.SUSPECTS if decision.verdict is poison.Verdict.ALONE else delivery.queue
+        headers = {poison.CRASHES: decision.crashes, history.HOME: history.home(delivery)} | history.marks(delivery)
+        message = ladder.returned(delivery.body, delivery.properties, delivery.routing_key, queue=queue, headers=headers)
+        self.publish(attempt, message)
+        attempt.outcome = "suspect"
+        attempt.error = f"{decision.crashes} deliveries of it came to no end; it goes to {queue}"
+
+    def set_aside_unreadable(self, attempt: Attempt, error: EnvelopeError) -> None:
+        """A dead letter, and `.failed` where somebody can be told."""
+        attempt.error = f"{error.reason}: {error.detail}"
+        if error.id and error.source:
+            self.publish(attempt, self._unreadable_outcome(error.id, error.source, error))
+        self.set_aside(attempt, error.reason, error.detail)
+
+    def _unreadable_outcome(self, command_id: str, source: str, error: EnvelopeError) -> Message:
+        command_type = error.type or UNNAMED_TYPE
+        context = events.EventContext(
+            environment=self._settings.sips_environment,
+            correlation_id=error.correlation_id or command_id,
+            causation_id=command_id,
+            command_source=source,
+        )
+        about = {"id": command_id, "type": command_type, "run": 1, "attempts": 1}
+        event_id = events.outcome_id(source, command_id, command_type, 1)
+        data = outcomes.problem_data(problems.unreadable(error), about)
+        return events.event(f"{command_type}.failed", event_id, data, context)
+
+    def set_aside(self, attempt: Attempt, reason: str, detail: str) -> None:
+        """A dead letter, with the reason."""
+        delivery = attempt.delivery
+        headers = {"sips-reason": reason, "sips-detail": detail, history.HOME: history.home(delivery)}
+        headers["sips-version"] = __version__
+        message = ladder.dead_letter(delivery.body, delivery.properties, delivery.routing_key, headers=headers)
+        self.publish(attempt, message)
+        attempt.outcome, attempt.final = attempt.outcome if attempt.final else "dead-letter", True
+
+    def context(self, attempt: Attempt, command: Command) -> events.EventContext:
+        """Where an event of this attempt says that it comes from."""
+        identity = attempt.identity
+        return events.EventContext(
+            environment=self._settings.sips_environment,
+            correlation_id=command.correlation_id,
+            causation_id=command.id,
+            command_source=command.source,
+            customer_code=identity.customer_code,
+            order_key=attempt.order_id or identity.order_id or identity.po_number,
+            traceparent=command.traceparent,
+            tracestate=command.tracestate,
+        )

@@ -1,0 +1,145 @@
+"""One thread per process that keeps things going: timers become ticks, published events are marked, the store is probed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from worker.messaging.connection import unwatched
+from worker.messaging.publisher import PublishError
+from worker.runtime.ticks import tick
+from worker.store.errors import StoreError
+from worker.store.ledger import Ledger
+from worker.store.migrate import check
+from worker.store.timers import Timers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from worker.messaging.connection import Beat
+    from worker.messaging.publisher import Publisher
+    from worker.settings import Settings
+    from worker.store.engine import Store
+
+__all__ = ["Housekeeping"]
+
+#: Seconds between two rounds; half as much or as little again, so that processes do not march in step.
+ROUND_SECONDS = 1.0
+
+#: What the loop is called where its progress is watched, and the seconds that a database which hangs may cost a round.
+NAME = "housekeeping"
+STORE_SECONDS = 30.0
+
+#: Timers that one round claims at most, and the seconds for which others leave them alone.
+CLAIM_LIMIT = 100
+CLAIM_SECONDS = 60.0
+
+#: Events whose publication is marked in one transaction.
+MARK_LIMIT = 500
+
+log = structlog.get_logger("worker")
+
+
+class Housekeeping:
+    """Starts with the process and ends with it.
+
+    Args:
+        store: of this installation.
+        publisher: of ticks.
+        on_store: called with True when the store answers, with False when it does not.
+        settings: of the process.
+        beat: told that the rounds go on, and for how many seconds the next step may take.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        publisher: Publisher,
+        on_store: Callable[[bool], None],
+        settings: Settings,
+        beat: Beat = unwatched,
+    ) -> None:
+        self._store = store
+        self._ledger = Ledger(store)
+        self._timers = Timers(store)
+        self._publisher = publisher
+        self._on_store = on_store
+        self._settings = settings
+        self._beat = beat
+        self._published: list[str] = []
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self, timeout: float) -> None:
+        """Mark what is known to be published, and end."""
+        self._stopped.set()
+        self._wake.set()
+        self._thread.join(timeout)
+
+    def published(self, ids: Sequence[str]) -> None:
+        """RabbitMQ has these events; the mark is made with others, as nothing waits for it."""
+        with self._lock:
+            self._published.extend(ids)
+
+    def store_failed(self, error: StoreError) -> None:
+        """A worker thread found the store away: look after it now."""
+        log.warning("the store failed", error=str(error))
+        self._on_store(False)
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self._beat(NAME, STORE_SECONDS)
+            self._round()
+            self._wake.wait(ROUND_SECONDS)
+            self._wake.clear()
+        self._mark()
+
+    def _round(self) -> None:
+        """Never raises: what fails now is tried again in the next round."""
+        try:
+            check(self._store)
+            self._on_store(True)
+            self._mark()
+            if self._publisher.is_up:
+                self._tick()
+        except StoreError as error:
+            self._on_store(False)
+            log.warning("the store cannot be used; orders and timers wait", error=str(error))
+            self._stopped.wait(ROUND_SECONDS)
+        except Exception:
+            log.exception("housekeeping broke; the next round tries again")
+
+    def _mark(self) -> None:
+        with self._lock:
+            ids, self._published = self._published, []
+        for start in range(0, len(ids), MARK_LIMIT):
+            try:
+                self._ledger.mark_published(ids[start : start + MARK_LIMIT])
+            except StoreError:
+                with self._lock:
+                    self._published.extend(ids[start:])
+                raise
+
+    def _tick(self) -> None:
+        end = time.monotonic() + CLAIM_SECONDS / 2
+        while timers := self._timers.claim(CLAIM_LIMIT, lease_seconds=CLAIM_SECONDS):
+            for timer in timers:
+                self._beat(NAME, self._settings.publish_seconds)
+                try:
+                    self._publisher.publish(tick(timer), timeout=self._settings.publish_seconds)
+                except PublishError as error:
+                    log.warning("a tick was not published; it comes again", kind=timer.kind, error=str(error))
+                    return
+            if len(timers) < CLAIM_LIMIT or time.monotonic() > end:
+                return

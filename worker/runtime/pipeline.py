@@ -1,0 +1,213 @@
+"""What happens to one delivery, top to bottom: read, check, handle, publish, settle.
+
+Every step that ends a command publishes first and sets the delivery's disposition after the confirm. What is not confirmed
+leaves the disposition unset, and the delivery goes back to its queue.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from pydantic import ValidationError
+
+from worker.messaging import topology
+from worker.messaging.dead_letters import CRASH_ON_READ
+from worker.messaging.delivery import Disposition
+from worker.messaging.envelope import EnvelopeError, parse
+from worker.messaging.publisher import PublishError
+from worker.ops.crash_points import reached
+from worker.runtime import history, outcomes, poison, problems, retry
+from worker.runtime.attempt import Attempt
+from worker.runtime.payload import guess_identity
+from worker.runtime.ticks import is_tick
+from worker.sips import Deadline, Sips, SipsError, Unreadable
+from worker.store.errors import StoreError
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+    from worker.messaging.delivery import Delivery
+    from worker.messaging.envelope import Command
+    from worker.runtime.endings import Endings
+    from worker.runtime.orders import Orders
+    from worker.runtime.payload import Payload, Result
+    from worker.runtime.registry import Handler, Registry
+    from worker.runtime.ticks import Ticks
+    from worker.settings import Settings
+    from worker.sips import SipsClient
+
+__all__ = ["Pipeline"]
+
+#: Seconds a worker thread waits before it gives back a command whose outcome RabbitMQ did not take, so that nothing is
+#: nacked in circles while the reason is not one that closes the gate.
+GIVE_BACK_SECONDS = 1.0
+
+log = structlog.get_logger("worker")
+
+
+class Pipeline:
+    """Executes deliveries; one per process, used by all its threads.
+
+    Args:
+        registry: the handlers.
+        client: of SIPS.
+        endings: of outcomes, retries and dead letters.
+        orders: carries commands that change something through the ledger.
+        ticks: does what is due.
+        settings: of the process.
+        stopping: set when the process is to end; cuts short what waits.
+        on_store_down: told of each failure of the store.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        client: SipsClient,
+        *,
+        endings: Endings,
+        orders: Orders,
+        ticks: Ticks,
+        settings: Settings,
+        stopping: threading.Event,
+        on_store_down: Callable[[StoreError], None] = lambda _error: None,
+    ) -> None:
+        self._registry = registry
+        self._client = client
+        self._endings = endings
+        self._orders = orders
+        self._ticks = ticks
+        self._settings = settings
+        self._stopping = stopping
+        self._on_store_down = on_store_down
+        self._random = random.Random()  # noqa: S311 - jitter, no secret
+        self._policy = retry.Policy.of(settings)
+
+    def execute(self, delivery: Delivery) -> None:
+        """Carry a delivery to its end and set its disposition; never raises."""
+        attempt = Attempt(delivery, deadline=time.monotonic() + self._settings.handler_seconds)
+        try:
+            self._run(attempt)
+            reached("settled")
+            delivery.disposition = Disposition.ACK
+        except PublishError as error:
+            self._give_back(attempt, str(error))
+        except StoreError as error:
+            self._on_store_down(error)
+            self._give_back(attempt, str(error))
+        except Exception:
+            log.exception("an attempt broke; its command goes back to the queue", queue=delivery.queue)
+            self._give_back(attempt, "a fault of the worker itself")
+        (log.info if attempt.error is None else log.warning)("attempt", **attempt.log_fields())
+
+    def _give_back(self, attempt: Attempt, error: str) -> None:
+        attempt.outcome, attempt.final, attempt.error = "requeued", False, error
+        self._stopping.wait(GIVE_BACK_SECONDS)
+
+    def _run(self, attempt: Attempt) -> None:
+        delivery = attempt.delivery
+        reached("received")
+        if is_tick(delivery):
+            self._ticks.execute(attempt)
+            return
+        decision = poison.judge(
+            redelivered=delivery.redelivered,
+            delivery_count=history.count(delivery, "x-delivery-count"),
+            crashes=history.count(delivery, poison.CRASHES),
+            alone=delivery.queue == topology.SUSPECTS,
+        )
+        if decision.verdict in {poison.Verdict.AGAIN, poison.Verdict.ALONE}:
+            self._endings.suspect(attempt, decision)
+        elif decision.verdict is poison.Verdict.UNREAD:
+            self._endings.set_aside(attempt, CRASH_ON_READ, "it killed its process each time it was only read")
+        else:
+            self._execute(attempt, is_poison=decision.verdict is poison.Verdict.POISON)
+
+    def _execute(self, attempt: Attempt, *, is_poison: bool) -> None:
+        delivery = attempt.delivery
+        try:
+            command = attempt.command = parse(
+                delivery.body, delivery.properties, delivery.routing_key, max_bytes=self._settings.max_message_bytes
+            )
+        except EnvelopeError as error:
+            self._endings.set_aside_unreadable(attempt, error)
+            return
+        handler = self._registry.find(command.type)
+        if is_poison:
+            self._end_poison(attempt, command, handler)
+        elif handler is None:
+            self._endings.wait_for_a_worker_that_knows(attempt, command)
+        elif history.home(delivery) != handler.queue:
+            self._endings.return_to_its_queue(attempt, handler)
+        elif handler.changes:
+            self._orders.execute(attempt, command, handler)
+        else:
+            self._read(attempt, command, handler)
+
+    def _end_poison(self, attempt: Attempt, command: Command, handler: Handler | None) -> None:
+        """It is not carried out any more; what became of an order the ledger knows."""
+        problem = problems.crash_loop(poison.POISON_AT)
+        if handler is not None and handler.changes:
+            self._orders.end_poison(attempt, command, problem)
+        else:
+            self._endings.give_up(attempt, command, problem)
+
+    def _read(self, attempt: Attempt, command: Command, handler: Handler) -> None:
+        """A command that changes nothing at SIPS: it may be carried out as often as it takes."""
+        if history.has_expired(command, attempt.delivery):
+            self._endings.fail(attempt, command, problems.expired(command))
+            return
+        try:
+            payload = handler.payload.model_validate(command.data)
+        except ValidationError as error:
+            attempt.identity = guess_identity(command.data)
+            self._endings.fail(attempt, command, outcomes.invalid_payload(error))
+            return
+        attempt.identity = payload.identity()
+        self._call(attempt, command, handler, payload)
+
+    def _call(self, attempt: Attempt, command: Command, handler: Handler, payload: Payload) -> None:
+        sips = attempt.sips = Sips(self._client, Deadline.after(self._settings.sips_call_seconds))
+        try:
+            result = handler.run(payload, sips if handler.port is Sips else self._orders.withdrawals(command))
+        except outcomes.RefusedError as refusal:
+            self._endings.fail(attempt, command, refusal.problem)
+        except SipsError as error:
+            self._after_error(attempt, command, error)
+        except ValidationError:
+            unreadable = Unreadable(command.type, "the answer has values of unexpected types", answer=sips.answer)
+            self._after_error(attempt, command, unreadable)
+        except StoreError:
+            raise
+        except Exception as error:
+            log.exception("a handler broke", type=command.type, id=command.id)
+            # Set aside at once: a repeat ends the same.
+            attempt.error = f"handler-fault: {type(error).__name__}"
+            self._endings.give_up(attempt, command, problems.handler_fault(error))
+        else:
+            reached("answered")
+            self._succeed(attempt, command, result)
+
+    def _succeed(self, attempt: Attempt, command: Command, result: Result) -> None:
+        answer = attempt.sips.answer if attempt.sips else None
+        data = outcomes.succeeded_data(command, result.model_dump(mode="json"), answer)
+        self._endings.outcome(attempt, command, "succeeded", data)
+
+    def _after_error(self, attempt: Attempt, command: Command, error: SipsError) -> None:
+        attempt.error = f"{error.code}: {error}"
+        waits = history.count(attempt.delivery, "sips-waits")
+        decision = retry.decide(
+            error, changes=False, attempt=command.attempt, waits=waits, policy=self._policy, random=self._random
+        )
+        headers: dict[str, Any]
+        match decision.verdict:
+            case retry.Verdict.WAIT | retry.Verdict.RETRY:
+                headers = retry.headers(decision, attempt=command.attempt, waits=waits)
+                self._endings.try_again(attempt, decision.seconds, headers)
+            case retry.Verdict.EXHAUSTED:
+                self._endings.give_up(attempt, command, problems.from_sips(error, exhausted=True))
+            case _:
+                self._endings.fail(attempt, command, problems.from_sips(error, exhausted=False))

@@ -1,0 +1,97 @@
+"""The problems that a `.failed` tells: their codes are part of the wire contract."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from worker.messaging.envelope import EnvelopeError
+from worker.runtime.outcomes import Problem
+
+if TYPE_CHECKING:
+    from worker.messaging.envelope import Command
+    from worker.sips import SipsError
+
+__all__ = [
+    "conflict",
+    "crash_loop",
+    "duplicate_po",
+    "expired",
+    "from_sips",
+    "handler_fault",
+    "source_missing",
+    "too_late",
+    "unknown_type",
+    "unreadable",
+    "withdrawn",
+]
+
+
+def crash_loop(times: int) -> Problem:
+    """Its process died each time it was carried out."""
+    detail = f"{times} deliveries of it came to no end, the latest alone: it seems to kill the process that carries it out"
+    return Problem("crash-loop", "The command kills the worker", detail, retryable=False, key_reusable=True)
+
+
+def expired(command: Command) -> Problem:
+    """Its time was up before SIPS was asked."""
+    when = command.expires_at.isoformat() if command.expires_at else "its AMQP expiration"
+    return Problem("expired", "The command came too late", f"its time was up: {when}", retryable=True, key_reusable=True)
+
+
+def duplicate_po() -> Problem:
+    """Another order of the customer has the PO number."""
+    detail = "another open order of this customer has this PO number; use another one, or set PO_SUFFIX"
+    return Problem("duplicate-po", "The PO number is taken", detail)
+
+
+def conflict() -> Problem:
+    """The idempotency key stands for something else already."""
+    detail = "the key was used for another payload before; a corrected order needs a new key"
+    return Problem("idempotency-conflict", "The key stands for another payload", detail)
+
+
+def withdrawn() -> Problem:
+    """Called off before it was sent."""
+    return Problem("withdrawn", "The order was withdrawn", "it was called off before it was sent to SIPS")
+
+
+def too_late(state: str) -> Problem:
+    """It was sent already, or ended."""
+    detail = f"the order is {state}; only what was not sent yet can be withdrawn"
+    return Problem("too-late", "The order cannot be withdrawn any more", detail)
+
+
+def unknown_type(command: Command) -> Problem:
+    """No worker knows the type, and none came that does."""
+    return Problem("unknown-type", "No worker knows this type of command", f"no handler for {command.type}", key_reusable=True)
+
+
+def unreadable(error: EnvelopeError) -> Problem:
+    """The message is no command."""
+    return Problem(error.reason, "The message cannot be read as a command", error.detail, key_reusable=True)
+
+
+def source_missing(command: Command) -> EnvelopeError:
+    """A command that changes something must say whose key its id is."""
+    error = EnvelopeError("no-source", f"{command.type} changes something and needs app_id (its source)")
+    error.id, error.type, error.correlation_id = command.id, command.type, command.correlation_id
+    return error
+
+
+def handler_fault(error: Exception) -> Problem:
+    """A bug of ours."""
+    detail = f"the handler broke with {type(error).__name__}; see the worker's log"
+    return Problem("handler-fault", "The worker has a fault", detail, retryable=True, key_reusable=True)
+
+
+def from_sips(error: SipsError, *, exhausted: bool) -> Problem:
+    """SIPS refused the command, or failed at every attempt."""
+    return Problem(
+        code=error.code,
+        title="Every attempt failed" if exhausted else "SIPS refused the command",
+        detail=str(error),
+        retryable=exhausted,
+        key_reusable=exhausted,
+        sips_status=error.status,
+        sips_code=error.code,
+    )

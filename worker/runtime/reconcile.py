@@ -1,0 +1,144 @@
+"""Find out what became of orders that were sent: look them up until they are found, or until a person must decide."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from worker.runtime import matching
+from worker.runtime.order_events import OrderVoice
+from worker.runtime.orders import LOOK_TIMER, QUEUED_TIMER, SENDER_LOST
+from worker.sips import SipsError
+from worker.store.schema import now
+from worker.store.transitions import Event, State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from worker.runtime.lookup import Lookup
+    from worker.runtime.matching import Found
+    from worker.settings import Settings
+    from worker.sips import Sips
+    from worker.store.ledger import Ledger, Moved
+    from worker.store.orders import Order, StoredEvent
+
+__all__ = ["Reconcile"]
+
+#: Seconds between two looks for an order whose outcome was `.unknown`, and for how long: it may still appear.
+UNRESOLVED_SECONDS = 3_600.0
+UNRESOLVED_FOR_SECONDS = 7 * 86_400.0
+
+log = structlog.get_logger("worker")
+
+
+class Reconcile:
+    """What the timers `look` and `queued` do; each returns the seconds until the next look, or None when there is none."""
+
+    def __init__(self, ledger: Ledger, lookup: Lookup, settings: Settings) -> None:
+        self._ledger = ledger
+        self._lookup = lookup
+        self._settings = settings
+        self._voice = OrderVoice(settings.sips_environment)
+        self._patience = matching.Patience(
+            settings.absence_looks, settings.absence_seconds, settings.absence_after_trouble_seconds
+        )
+
+    def look(self, key: str, sips: Sips) -> tuple[float | None, Moved | None]:
+        """One look for an order in doubt, or for one that was given up as `.unknown`."""
+        order = self._ledger.find(key)
+        if order is not None and order.state is State.SENDING:
+            moved = self._ledger.move(order, Event.DOUBT, only_after_lease=True, last_error=SENDER_LOST)
+            order = moved.order if moved else order
+        if order is None or order.state not in {State.IN_DOUBT, State.UNRESOLVED, State.SENDING}:
+            return None, None
+        if order.state is State.SENDING:
+            return max((order.lease_until or 0) - order.read_at, 0) + 1, None
+        try:
+            found = self._lookup.find(sips, order, order.sent_at)
+        except SipsError as error:
+            self._ledger.note(order, trouble_at=now(), last_error=f"{error.code}: {error}")
+            return self._next(order), None
+        return self._judge(order, found, sips)
+
+    def _judge(self, order: Order, found: Found, sips: Sips) -> tuple[float | None, Moved | None]:
+        if found.finding is matching.Finding.FOUND and found.row is not None:
+            return None, self._found(order, found.row.orderId or "", sips)
+        if order.state is State.UNRESOLVED:
+            still = order.read_at - (order.ended_at or order.updated_at) < UNRESOLVED_FOR_SECONDS
+            return (UNRESOLVED_SECONDS if still else None), None
+        if found.finding is matching.Finding.SEVERAL:
+            return UNRESOLVED_SECONDS, self._unresolve(order, "SIPS lists several orders under this PO number")
+        if found.finding is matching.Finding.CUT_OFF:
+            return self._next(order), None
+        looks = order.looks + 1
+        if matching.conclude_absence(
+            looks=looks,
+            since_send=order.read_at - (order.sent_at or order.created_at),
+            since_trouble=order.read_at - (order.trouble_at or 0.0),
+            patience=self._patience,
+            controlled=looks >= self._patience.looks and self._is_controlled(sips),
+        ):
+            return UNRESOLVED_SECONDS, self._unresolve(order, f"{looks} looks did not find the order at SIPS", looks=looks)
+        self._ledger.note(order, looks=looks)
+        return self._next(order), None
+
+    def _is_controlled(self, sips: Sips) -> bool:
+        try:
+            controlled = self._lookup.is_controlled(sips)
+        except SipsError:
+            return False
+        if not controlled:
+            log.error(
+                "an order is in doubt, and SIPS' list of orders was never checked; "
+                "run `sips-worker doctor --order-list PO` with a PO number that SIPS lists"
+            )
+        return controlled
+
+    def _found(self, order: Order, order_id: str, sips: Sips) -> Moved | None:
+        def say(row: Order) -> Sequence[StoredEvent]:
+            confirmed = [self._voice.confirmed(row)]
+            # After `.unknown` there is no second outcome: that the order is there after all is a fact.
+            return confirmed if order.state is not State.IN_DOUBT else [self._voice.succeeded(row, sips.answer), *confirmed]
+
+        return self._ledger.move(order, Event.CONFIRM, say=say, order_id=order_id)
+
+    def _unresolve(self, order: Order, why: str, **changes: Any) -> Moved | None:
+        known = f"{why}; the send ended with: {order.last_error}" if order.last_error else why
+        say = self._voice.unknown if order.state is State.IN_DOUBT else self._voice.unresolved
+        return self._ledger.move(
+            order, Event.UNRESOLVE, say=lambda row: [say(row, known)], timers_from_now={LOOK_TIMER: UNRESOLVED_SECONDS}, **changes
+        )
+
+    def _next(self, order: Order) -> float:
+        """The step of the ladder of looks that the order has come to; SIPS lists late, so the last step repeats."""
+        steps = self._settings.look_seconds
+        return steps[min(order.looks + 1, len(steps) - 1)]
+
+    def queued(self, key: str, sips: Sips) -> tuple[float | None, Moved | None]:
+        """One look after an order in SIPS' queue."""
+        order = self._ledger.find(key)
+        if order is None or order.state is not State.QUEUED:
+            return None, None
+        age = order.read_at - (order.sent_at or order.created_at)
+        if age >= self._settings.overdue_seconds:
+            self._ledger.say(key, [self._voice.overdue(order)])
+        try:
+            found = self._lookup.find(sips, order, order.sent_at)
+        except SipsError as error:
+            self._ledger.note(order, trouble_at=now(), last_error=f"{error.code}: {error}")
+            return self._next(order), None
+        if found.row is not None and matching.is_refused([found.row.orderStatus]):
+            why = f"SIPS lists the order as {found.row.orderStatus}"
+            rejected = self._ledger.move(order, Event.REJECT, say=lambda row: [self._voice.rejected(row, why)])
+            return None, rejected
+        if found.row is not None:
+            return None, self._found(order, found.row.orderId or "", sips)
+        if age >= self._settings.queued_seconds:
+            return UNRESOLVED_SECONDS, self._unresolve(order, "SIPS queued the order and never listed it")
+        self._ledger.note(order, looks=order.looks + 1)
+        return self._next(order), None
+
+
+#: Kind of timer to the method that does it.
+KINDS = {LOOK_TIMER: Reconcile.look, QUEUED_TIMER: Reconcile.queued}

@@ -1,0 +1,160 @@
+"""What the bodies of requests must hold, as the description has it: which properties, of which type, and which are required.
+
+A shape maps a property's name to what it must be: a check, a shape for an object, or a list of one of them for a list.
+A name that ends in `?` is of a property that may be missing, null or an empty list.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Shape: TypeAlias = "dict[str, Rule]"
+    Rule: TypeAlias = "Callable[[Any], bool] | Shape | list[Rule]"
+
+__all__ = ["ORDER", "ORDER_LIST", "PRICE", "TOKEN", "faults"]
+
+
+def text(value: Any) -> bool:
+    """Any text."""
+    return isinstance(value, str)
+
+
+def filled(value: Any) -> bool:
+    """Text that says something: blank values of what is required were refused (field evidence)."""
+    return isinstance(value, str) and bool(value.strip())
+
+
+def whole(value: Any) -> bool:
+    """A whole number."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def number(value: Any) -> bool:
+    """Any number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def positive(value: Any) -> bool:
+    """A number above 0."""
+    return number(value) and value > 0
+
+
+def day(value: Any) -> bool:
+    """A date without a time."""
+    try:
+        return isinstance(value, str) and bool(date.fromisoformat(value))
+    except ValueError:
+        return False
+
+
+_REST_OF_ADDRESS: Shape = {"addressLine2?": text, "addressLine3?": text, "city?": text, "state?": text, "zipCode?": text}
+
+#: Body of POST /orders/v2/Submit. What is required below the first level is field evidence.
+ORDER: Shape = {
+    "sourceSystem": filled,
+    "customerCode": filled,
+    "jobAccountNumber": whole,
+    "shipToSequenceNumber?": whole,
+    "branchCode": filled,
+    "accountNumber": filled,
+    "transactionID": filled,
+    "transactionDate": filled,
+    "notes?": text,
+    "shipTo": {"name?": text, "addressLine1?": text, **_REST_OF_ADDRESS},
+    "poDetails": {
+        "poNumber": filled,
+        "reference?": text,
+        "jobNumber?": text,
+        "orderDate": day,
+        "expectedDeliveryDate?": day,
+        "expectedDeliveryTime?": text,
+        "orderType?": text,
+        "shippingMethod?": text,
+    },
+    "orderLineItemDetails": [
+        {
+            "productId": whole,
+            "productName?": text,
+            "option?": text,
+            "quantity": positive,
+            "price?": number,
+            "customerItem?": text,
+            "uom": filled,
+        }
+    ],
+    "customerContactInfo": {
+        "customerContactName": filled,
+        "customerContactPhone": filled,
+        "customerContactEmail?": text,
+        "customerContactAddress": {"addressLine1": filled, **_REST_OF_ADDRESS},
+        "additionalContactEmails?": [text],
+    },
+}
+
+#: Body of POST /Authentication/token; missing credentials are a 401, see the route.
+TOKEN: Shape = {
+    "client_id?": text,
+    "client_secret?": text,
+    "grant_type": lambda value: value == "client_credentials",
+    "scope": lambda value: value == "ALL",
+}
+
+#: Filters of POST /orders/List; the documented example has placeholders for values, so dates are any text.
+ORDER_LIST: Shape = {
+    "branchCode?": text,
+    "customerNumber?": text,
+    "shipToSequenceNumber?": whole,
+    "orderId?": whole,
+    "orderFromDate?": text,
+    "orderToDate?": text,
+    "rowReturnLimit?": whole,
+    "orderStatus?": text,
+    "PONumber?": text,
+    "jobNumber?": text,
+    "shipToAddress?": text,
+    "includeInvoices?": text,
+}
+
+#: Body of POST /products/v2/price. A documented example goes without three of the properties that the description's
+#: guess requires (sourceSystem, transactionId, jobAccountNumber), so they are not demanded.
+PRICE: Shape = {
+    "sourceSystem?": text,
+    "customerCode": filled,
+    "branchCode": filled,
+    "transactionId?": text,
+    "jobAccountNumber?": whole,
+    "productList": [
+        {"productId": whole, "productName?": text, "productOptions?": [text], "quantity": number, "uom": filled},
+    ],
+}
+
+
+def faults(value: Any, rule: Rule, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The path of each property that is not as it must be, with `is required` or `is invalid`."""
+    if callable(rule):
+        if not rule(value):
+            yield path, _verdict(value)
+    elif isinstance(rule, list):
+        if not isinstance(value, list) or not value:
+            yield path, _verdict(value)
+        else:
+            for item in value:
+                yield from faults(item, rule[0], path)
+    elif not isinstance(value, dict):
+        yield path, _verdict(value)
+    else:
+        for name, inner in rule.items():
+            key = name.rstrip("?")
+            given = value.get(key)
+            is_left_out = given is None or (isinstance(inner, list) and given == [])
+            if not (name.endswith("?") and is_left_out):
+                yield from faults(given, inner, (*path, key))
+
+
+def _verdict(value: Any) -> str:
+    is_missing = value is None or value == [] or (isinstance(value, str) and not value.strip())
+    return "is required" if is_missing else "is invalid"

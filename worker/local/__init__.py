@@ -1,0 +1,1 @@
+"""Private servers for the demo and the tests, on loopback and in a temporary folder."""

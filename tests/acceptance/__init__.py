@@ -1,0 +1,1 @@
+"""The worker as its users meet it: real processes, a real RabbitMQ, the sandbox."""

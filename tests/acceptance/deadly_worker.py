@@ -1,0 +1,44 @@
+"""A worker that knows two more commands, which kill the process that carries them out, as a fault in a library does.
+
+Run as `python -m tests.acceptance.deadly_worker run`, in place of `python -m worker run`.
+"""
+
+from __future__ import annotations
+
+import os
+
+from worker.cli import main
+from worker.messaging.topology import ORDERS, QUERIES
+from worker.runtime.payload import Payload, Result
+from worker.runtime.registry import command
+from worker.runtime.submission import OrderResult, Submission  # noqa: TC001 - read by `command`
+from worker.sips import Sips  # noqa: TC001 - read by `command`
+
+#: Command types, and the exit status of a process that was killed by one.
+READ = "sips.test.deadly_read"
+ORDER = "sips.test.deadly_order"
+DEADLY = 66
+
+
+class Nothing(Payload):
+    """Anything."""
+
+
+class Never(Result):
+    """What does not come."""
+
+
+def deadly_read(_payload: Nothing, _sips: Sips) -> Never:
+    """End the process, as a segmentation fault would."""
+    os._exit(DEADLY)
+
+
+def deadly_order(_payload: Nothing, _sips: Sips, _submission: Submission) -> OrderResult:
+    """The same in the middle of a command that changes something."""
+    os._exit(DEADLY)
+
+
+if __name__ == "__main__":  # whoever only imports the names must not get the commands
+    command(READ, queue=QUERIES)(deadly_read)
+    command(ORDER, queue=ORDERS, changes=True)(deadly_order)
+    main()

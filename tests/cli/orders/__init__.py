@@ -1,0 +1,1 @@
+"""What the command line tells of orders, and lets a person decide about them."""

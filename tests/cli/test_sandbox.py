@@ -1,0 +1,72 @@
+"""`sips-worker sandbox`: where it listens, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from worker.cli import cli
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import CommandLine
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_says_where_it_listens_and_ends_when_told(sips_worker: CommandLine, number: signal.Signals) -> None:
+    """On both ports, free ones where none are given."""
+    process = sips_worker.start("sandbox", "--port", "0")
+    assert process.stdout is not None
+    ready = json.loads(process.stdout.readline())
+
+    assert "sandbox ready" == ready["event"]
+    assert ready["url"] != ready["control_url"]
+    for url in (ready["url"], ready["control_url"]):
+        with urllib.request.urlopen(f"{url}/_sandbox/orders") as answer:
+            assert {"orders": []} == json.load(answer)
+    process.send_signal(number)
+
+    assert (0, "", "") == sips_worker.end(process)
+
+
+def test_the_control_port_is_the_next_one(sips_worker: CommandLine) -> None:
+    """Where another port is given."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        status, out, err = sips_worker.run("sandbox", "--port", str(port - 1))
+
+    assert (2, "") == (status, out)
+    assert f", ports {port - 1} and {port} (" in err
+
+
+def test_a_taken_port_is_one_line(sips_worker: CommandLine) -> None:
+    """That names it, and what else to try."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        status, out, err = sips_worker.run("sandbox", "--port", str(port))
+
+    assert (2, "", 1) == (status, out, len(err.splitlines()))
+    assert err.startswith(f"sips-worker: the sandbox cannot listen on 127.0.0.1, ports {port} and {port + 1} ([Errno 98] ")
+    assert err.endswith("; choose others with --port and --control-port\n")
+
+
+def test_an_unknown_host_is_one_line(sips_worker: CommandLine) -> None:
+    """The same way."""
+    status, _out, err = sips_worker.run("sandbox", "--host", "nowhere.invalid", "--port", "0")
+
+    assert (2, 1) == (status, len(err.splitlines()))
+    assert err.startswith("sips-worker: the sandbox cannot listen on nowhere.invalid, ports 0 and 0 (")
+
+
+@pytest.mark.parametrize("option", ["--port", "--control-port"])
+def test_a_port_is_a_port(option: str) -> None:
+    """Said before anything listens."""
+    for value in ("65536", "-1", "http"):
+        result = CliRunner().invoke(cli, ["sandbox", option, value])
+
+        assert (2, True) == (result.exit_code, f"Invalid value for '{option}'" in result.stderr)

@@ -1,0 +1,1 @@
+"""What `docker/` describes, checked and run without a container engine."""

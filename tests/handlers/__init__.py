@@ -1,0 +1,1 @@
+"""Each command, from payload to result."""

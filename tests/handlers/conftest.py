@@ -1,0 +1,86 @@
+"""Handlers as functions: the real client, and SIPS as the sandbox or as a server that answers what a test says."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.sips.making import ample, settings
+from tests.sips.servers import TOKEN_PATH, Peer, Server, answer, token_answer
+from worker.runtime.submission import Submission
+from worker.sandbox import Sandbox
+from worker.sips import Sips, SipsClient
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: The worker's own fields of every order in these tests.
+SUBMISSION = Submission("0b54be43-0d87-5b2e-9b0a-6f1f7f5a3c11", "2026-01-15T08:05:00.123", "5641-8Test")
+
+#: The partner's name.
+SOURCE_SYSTEM = "PARTNER"
+
+
+class Scripted:
+    """A SIPS whose every answer a test decides, and the real client of it."""
+
+    def __init__(self) -> None:
+        self.body: Any = None
+        self.status = 200
+        self.sent: list[bytes] = []
+        self._server = Server(self._script)
+
+    def _script(self, peer: Peer) -> None:
+        while (request := peer.receive()) is not None:
+            if request.target == TOKEN_PATH:
+                peer.send(token_answer())
+            else:
+                self.sent.append(request.body)
+                peer.send(answer(self.body, status=self.status))
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Scripted]:
+        """While it listens."""
+        with self._server as server:
+            self._client = SipsClient(settings(server.url, sips_source_system=SOURCE_SYSTEM))
+            try:
+                yield self
+            finally:
+                self._client.close()
+
+    def answers(self, body: Any, status: int = 200) -> Sips:
+        """What a handler gets that is answered so."""
+        self.body, self.status = body, status
+        return Sips(self._client, ample())
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """Log lines go nowhere."""
+    with capture_logs():
+        yield
+
+
+@pytest.fixture(scope="module")
+def scripted() -> Iterator[Scripted]:
+    """A SIPS that answers what a test says."""
+    with Scripted().running() as started:
+        yield started
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """The stand-in for SIPS."""
+    with Sandbox() as started:
+        yield started
+
+
+@pytest.fixture
+def sips(sandbox: Sandbox) -> Iterator[Sips]:
+    """What a handler gets: the stand-in, through the real client."""
+    client = SipsClient(settings(sandbox.url, sips_source_system=SOURCE_SYSTEM))
+    yield Sips(client, ample())
+    client.close()

@@ -1,0 +1,1 @@
+"""Envelope, headers, topology, publisher, consumer and broker."""

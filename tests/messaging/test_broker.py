@@ -1,0 +1,340 @@
+"""Consuming for dramatiq, against the real RabbitMQ: what runs, what goes back, what survives a lost connection."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import TYPE_CHECKING, Any
+
+import dramatiq
+import pika.exceptions
+import pytest
+
+from tests.amqp import PATIENCE, channel, count, eventually, publish, take_all
+from tests.proxy import Proxy
+from worker.main import make_topology
+from worker.messaging.broker import RabbitBroker
+from worker.messaging.delivery import Delivery, Disposition
+from worker.messaging.topology import COMMANDS, DEAD, QUERIES, RETRY, UNDELIVERED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from worker.local.rabbitmq import RabbitMQNode
+
+THREADS = 4
+PREFETCH = 5
+
+
+class Harness:
+    """A broker with dramatiq's worker in this process; each delivery is handed to the test, which lets it finish."""
+
+    def __init__(self, url: str) -> None:
+        self.started: queue.Queue[Delivery] = queue.Queue()
+        self.permits = threading.Semaphore(0)
+        self.ran: list[bytes] = []
+        self.broker = RabbitBroker(
+            url=url,
+            topology=make_topology(),
+            threads=THREADS,
+            heartbeat=2,
+            queues=(QUERIES,),
+            execute=lambda delivery: self.execute(delivery),  # noqa: PLW0108 - a test may replace it
+        )
+        self.worker = dramatiq.Worker(self.broker, worker_threads=THREADS, worker_timeout=100)
+        self.disposition: Disposition | None = Disposition.ACK
+        self.execute: Callable[[Delivery], None] = self._execute
+
+    def start(self) -> Harness:
+        """Connect and consume."""
+        self.broker.start()
+        self.worker.start()
+        return self
+
+    def _execute(self, delivery: Delivery) -> None:
+        self.ran.append(delivery.body)
+        self.started.put(delivery)
+        assert self.permits.acquire(timeout=60)
+        delivery.disposition = self.disposition
+
+    def next(self) -> Delivery:
+        """The next delivery that runs."""
+        return self.started.get(timeout=PATIENCE)
+
+    def let(self, number: int) -> None:
+        """Let this many deliveries finish."""
+        self.permits.release(number)
+
+    def stop(self) -> None:
+        """Let everything finish, as a worker process does on SIGTERM."""
+        self.let(1000)
+        self.broker.stop_consuming()
+        self.worker.stop(timeout=5000)
+        self.broker.close()
+
+
+def running(url: str) -> Iterator[Harness]:
+    """A harness that is stopped whatever happens."""
+    harness = Harness(url).start()
+    try:
+        yield harness
+    finally:
+        harness.stop()
+
+
+@pytest.fixture
+def harness(amqp_url: str) -> Iterator[Harness]:
+    """On the shared RabbitMQ."""
+    yield from running(amqp_url)
+
+
+@pytest.fixture
+def private(private_url: str) -> Iterator[Harness]:
+    """On the private RabbitMQ, which may be taken down."""
+    yield from running(private_url)
+
+
+@pytest.fixture
+def proxied(amqp_url: str) -> Iterator[tuple[Harness, Proxy]]:
+    """Behind a proxy that can cut and freeze."""
+    proxy, through = Proxy.of(amqp_url)
+    with proxy:
+        for harness in running(through):
+            yield harness, proxy
+
+
+def send(url: str, body: bytes, **properties: Any) -> None:
+    """A message straight to the queue."""
+    publish(url, RETRY, QUERIES, body, **properties)
+
+
+def unacked(url: str, node: RabbitMQNode) -> int:
+    """Messages of the queue that are out with a consumer, on the private node."""
+    listing = node.rabbitmqctl("-q", "list_queues", "name", "messages_unacknowledged")
+    return next(int(line.split()[1]) for line in listing.splitlines() if line.startswith(QUERIES))
+
+
+def test_a_delivery_that_ends_well_is_acked(harness: Harness, amqp_url: str) -> None:
+    """The disposition of the pipeline is applied."""
+    send(amqp_url, b"one")
+    harness.next()
+    harness.let(1)
+
+    harness.stop()
+    assert 0 == count(amqp_url, QUERIES)
+
+
+def test_a_delivery_without_a_disposition_goes_back(harness: Harness, amqp_url: str) -> None:
+    """Whereas dramatiq acks an actor that raised; here nothing is acked that the pipeline did not end."""
+    harness.disposition = None
+    send(amqp_url, b"one")
+    harness.next()
+    harness.let(1)
+
+    again = harness.next()
+
+    assert (b"one", True) == (again.body, again.redelivered)
+
+
+def test_a_raising_actor_acks_nothing(amqp_url: str) -> None:
+    """Even if the pipeline itself broke."""
+    harness = Harness(amqp_url)
+
+    def broken(delivery: Delivery) -> None:
+        harness.started.put(delivery)
+        raise RuntimeError("a fault of the test's own making")
+
+    harness.execute = broken
+    harness.start()
+    send(amqp_url, b"one")
+    harness.next()
+    assert harness.next().redelivered
+
+    harness.stop()
+    assert [b"one"] == [body for _properties, body in take_all(amqp_url, QUERIES)]
+
+
+def test_a_closed_gate_gives_back_what_has_not_started_and_an_open_one_resumes(harness: Harness, amqp_url: str) -> None:
+    """What runs goes on; what was only fetched is there for other workers at once."""
+    for number in range(THREADS + 3):
+        send(amqp_url, b"%d" % number)
+    for _ in range(THREADS):
+        harness.next()
+
+    harness.broker.gates[QUERIES].close("test")
+    eventually(lambda: count(amqp_url, QUERIES) == 3, "what has not started is back in the queue")
+    harness.let(THREADS)
+    harness.broker.gates[QUERIES].open("test")
+
+    for _ in range(3):
+        harness.next()
+    harness.let(3)
+    assert THREADS + 3 == len(harness.ran)
+
+
+def test_no_more_is_fetched_than_the_prefetch(harness: Harness, amqp_url: str) -> None:
+    """A message that kills its process takes few neighbours along."""
+    for number in range(PREFETCH + 4):
+        send(amqp_url, b"%d" % number)
+    for _ in range(THREADS):
+        harness.next()
+
+    eventually(lambda: count(amqp_url, QUERIES) == 4, "all but the prefetched ones stay in the queue")
+
+
+def test_a_delivery_that_runs_through_a_cut_is_run_once(proxied: tuple[Harness, Proxy], amqp_url: str) -> None:
+    """RabbitMQ delivers it again on the next connection; it joins the execution that is going on."""
+    harness, proxy = proxied
+    send(amqp_url, b"long", message_id="m1")
+    harness.next()
+
+    proxy.cut()
+    send(amqp_url, b"after", message_id="m2")
+    assert b"after" == harness.next().body
+    harness.let(2)
+
+    harness.stop()
+    assert ([b"after", b"long"], 0) == (sorted(harness.ran), count(amqp_url, QUERIES))
+
+
+def test_a_delivery_that_finished_while_the_connection_was_away_is_acked_on_the_next(
+    proxied: tuple[Harness, Proxy], amqp_url: str
+) -> None:
+    """Its ack was lost, not its outcome: it must not run again in this process."""
+    harness, proxy = proxied
+    send(amqp_url, b"long", message_id="m1")
+    delivery = harness.next()
+    proxy.down()
+    eventually(lambda: not delivery.channel.is_open, "the consumer noticed the loss")
+    harness.let(1)
+    eventually(lambda: delivery.disposition, "the execution is done")
+
+    proxy.up()
+    send(amqp_url, b"after", message_id="m2")
+    assert b"after" == harness.next().body
+    harness.let(1)
+
+    harness.stop()
+    assert ([b"long", b"after"], 0) == (harness.ran, count(amqp_url, QUERIES))
+
+
+def test_an_equal_message_under_another_id_is_no_redelivery(proxied: tuple[Harness, Proxy], amqp_url: str) -> None:
+    """Joining executions must never swallow a message of its own."""
+    harness, proxy = proxied
+    send(amqp_url, b"same", message_id="m1")
+    send(amqp_url, b"same", message_id="m2")
+    harness.next()
+    harness.next()
+
+    proxy.cut()
+    send(amqp_url, b"same", message_id="m3")
+    assert "m3" == harness.next().properties.message_id
+    harness.let(3)
+
+    harness.stop()
+    assert (3, 0) == (len(harness.ran), count(amqp_url, QUERIES))
+
+
+def test_a_half_open_connection_is_found_out_and_replaced(proxied: tuple[Harness, Proxy], amqp_url: str) -> None:
+    """Nobody closes it, nothing comes in: the heartbeat tells. An ack that went into the void is given again."""
+    harness, proxy = proxied
+    send(amqp_url, b"before", message_id="m1")
+    delivery = harness.next()
+
+    proxy.freeze()
+    harness.let(1)
+    eventually(lambda: delivery.settled, "the ack was sent into the half-open connection")
+    send(amqp_url, b"after", message_id="m2")
+
+    assert b"after" == harness.next().body
+    harness.let(1)
+    harness.stop()
+    assert ([b"before", b"after"], 0) == (harness.ran, count(amqp_url, QUERIES))
+
+
+def test_a_deleted_queue_is_declared_and_consumed_again(harness: Harness, amqp_url: str) -> None:
+    """RabbitMQ cancels the consumer; the topology is put back."""
+    send(amqp_url, b"before")
+    harness.next()
+    harness.let(1)
+    with channel(amqp_url) as opened:
+        opened.queue_delete(QUERIES)
+
+    eventually(lambda: can_send(amqp_url), "the queue is there again, and bound")
+
+    assert b"after" == harness.next().body
+
+
+def can_send(url: str) -> bool:
+    """Whether a message to the queue finds it; if so, it is sent."""
+    try:
+        send(url, b"after")
+    except pika.exceptions.UnroutableError:
+        return False
+    return True
+
+
+def test_a_restarted_broker_is_consumed_again(private: Harness, private_url: str, node: RabbitMQNode) -> None:
+    """And what was unacked is not lost."""
+    send(private_url, b"before")
+    private.next()
+
+    node.restart()
+    send(private_url, b"after")
+
+    assert b"after" == private.next().body
+    private.let(2)
+    private.stop()
+    assert ([b"before", b"after"], 0) == (private.ran, count(private_url, QUERIES))
+
+
+def test_heartbeats_are_served_while_every_thread_is_busy(harness: Harness, amqp_url: str) -> None:
+    """A handler may run for minutes: the connection is not its business."""
+    for number in range(THREADS):
+        send(amqp_url, b"%d" % number)
+    deliveries = [harness.next() for _ in range(THREADS)]
+    received = deliveries[0].channel.connection.bytes_received
+
+    eventually(lambda: deliveries[0].channel.connection.bytes_received > received + 16, "heartbeats come in")
+    harness.let(THREADS)
+
+    harness.stop()
+    assert (THREADS, 0) == (len(harness.ran), count(amqp_url, QUERIES))
+
+
+def test_stopping_gives_back_at_once_what_has_not_started(harness: Harness, amqp_url: str) -> None:
+    """While what runs is allowed to finish."""
+    for number in range(PREFETCH):
+        send(amqp_url, b"%d" % number)
+    for _ in range(THREADS):
+        harness.next()
+
+    harness.broker.stop_consuming()
+
+    eventually(lambda: count(amqp_url, QUERIES) == 1, "the fetched one is back while the others still run")
+    harness.stop()
+    assert (THREADS, 1) == (len(harness.ran), count(amqp_url, QUERIES))
+
+
+def test_an_expired_message_and_an_unbound_type_are_set_aside_by_the_broker(amqp_url: str) -> None:
+    """The topology has somebody who speaks for what the broker drops."""
+    send(amqp_url, b"expired", expiration="1")
+    publish(amqp_url, COMMANDS, "sips.no.such_type", b"unbound")
+
+    eventually(lambda: count(amqp_url, UNDELIVERED) == 2, "both are in sips.undelivered")
+
+
+def test_the_ladder_gives_a_message_back_to_its_queue(amqp_url: str) -> None:
+    """A delay queue's time to live, its dead-letter exchange and the binding by queue name belong together."""
+    publish(amqp_url, "sips.delay.r1.1", QUERIES, b"later")
+
+    eventually(lambda: count(amqp_url, QUERIES) == 1, "the message is back")
+    assert 0 == count(amqp_url, DEAD)
+
+
+def test_commands_do_not_come_from_dramatiq(harness: Harness) -> None:
+    """Its own way in would bypass the contract."""
+    message: dramatiq.Message[None] = dramatiq.Message(QUERIES, QUERIES, (), {}, {})
+
+    with pytest.raises(NotImplementedError):
+        harness.broker.enqueue(message)

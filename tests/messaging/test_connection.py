@@ -1,0 +1,31 @@
+"""The thread that keeps a connection."""
+
+from __future__ import annotations
+
+import os
+import resource
+import threading
+
+import structlog
+
+from tests.amqp import eventually
+from worker.messaging.connection import ConnectionThread
+
+
+def test_it_connects_as_soon_as_it_can_although_nothing_could_be_opened(amqp_url: str) -> None:
+    """Out of descriptors is out of them for a while; a thread that ended would leave a worker that never consumes."""
+    up = threading.Event()
+    thread = ConnectionThread(amqp_url, name="test", heartbeat=2, on_up=lambda _connection: up.set(), on_down=lambda: None)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest)
+    with structlog.testing.capture_logs() as lines:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, limits[1]))
+        try:
+            thread.start()
+            eventually(lambda: len(lines) > 0, "it failed")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+        assert up.wait(30)
+        thread.stop(5)

@@ -1,0 +1,1 @@
+"""Registry, retry policy, outcomes and the pipeline."""

@@ -1,0 +1,165 @@
+"""Decisions of the pipeline that a real SIPS or RabbitMQ cannot be brought to cause on demand.
+
+The publisher and the client are stand-ins here; tests/acceptance has the real ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.acceptance.conftest import example
+from tests.runtime.standins import Client, Make, Recorder, deliver
+from worker.messaging.delivery import Disposition
+from worker.messaging.publisher import PublishTimeoutError
+from worker.messaging.topology import WATCHES
+from worker.runtime import pipeline as pipeline_module
+from worker.runtime.registry import registry
+from worker.runtime.ticks import TICK
+from worker.sips import Executed
+from worker.sips.errors import Throttled
+from worker.store.ledger import Ledger
+from worker.store.timers import Timers
+from worker.store.transitions import State
+
+if TYPE_CHECKING:
+    from worker.runtime.payload import Payload, Result
+    from worker.sips import Sips
+    from worker.store.engine import Store
+
+
+def test_what_is_not_confirmed_goes_back(make: Make) -> None:
+    """An ack before the confirm would lose the outcome."""
+    recorder = Recorder()
+    recorder.error = PublishTimeoutError("no confirm")
+    delivery = deliver("sips.delivery.get", {"orderId": "1"}, "sips.queries")
+
+    make(recorder, Client({"deliveryList": []})).execute(delivery)
+
+    assert delivery.disposition is None
+
+
+def test_a_fault_of_the_worker_itself_goes_back(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is acked on a guess."""
+
+    def broken(*_arguments: Any, **_keywords: Any) -> Any:
+        raise RuntimeError("a fault of the test's own making")
+
+    monkeypatch.setattr(pipeline_module, "parse", broken)
+    delivery = deliver("sips.delivery.get", {"orderId": "1"}, "sips.queries")
+
+    make(Recorder(), Client()).execute(delivery)
+
+    assert delivery.disposition is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        [],
+        {"message": "Order Submitted", "orderID": None, "queueID": None},
+        {"message": "Error", "orderID": "not a number", "queueID": None},
+        {"message": "Order Submitted", "orderID": "35818786", "queueID": None, "transactionID": "another"},
+        {"message": "Bad Request", "orderID": "35818786", "errors": [{"message": "x"}]},
+    ],
+)
+def test_a_200_that_proves_no_order_leaves_it_in_doubt(make: Make, store: Store, body: Any) -> None:
+    """Judged by its content, not by its status alone: it is looked up, and nothing is said yet."""
+    recorder = Recorder()
+
+    make(recorder, Client(body)).execute(deliver("sips.order.submit", example("ordersV2Submit.request"), "sips.orders"))
+
+    (order,) = Ledger(store).search()
+    assert (State.IN_DOUBT, ["look"], []) == (order.state, list(Timers(store).of(order.key)), recorder.messages)
+
+
+def test_a_look_whose_outcome_was_not_confirmed_tells_it_when_its_tick_comes_again(make: Make, store: Store) -> None:
+    """At once, and not only when the timer for what was never published is due."""
+    order = example("ordersV2Submit.request")
+    row = {"orderId": 1, "customerCode": order["customerCode"], "PONumber": order["poDetails"]["poNumber"]}
+    recorder, client = Recorder(), Client({})
+    pipeline = make(recorder, client)
+    pipeline.execute(deliver("sips.order.submit", order, "sips.orders"))
+    client.body = {"orderList": [row]}
+    (found,) = Ledger(store).search()
+    tick = {"kind": "look", "ref": found.key, "claims": 0}
+    recorder.error = PublishTimeoutError("no confirm")
+    pipeline.execute(deliver(TICK, tick, WATCHES))
+    recorder.error = None
+
+    pipeline.execute(deliver(TICK, tick, WATCHES, redelivered=True))
+
+    assert ["sips.order.submit.succeeded", "sips.order.confirmed"] == [outcome["type"] for outcome in recorder.outcomes]
+
+
+@pytest.mark.parametrize(("asks", "state"), [(True, State.IN_DOUBT), (False, State.GAVE_UP)])
+def test_a_handler_with_a_bug_leaves_an_order_in_doubt_only_if_sips_was_asked(
+    make: Make, store: Store, monkeypatch: pytest.MonkeyPatch, asks: bool, state: State
+) -> None:
+    """`.failed` must mean that SIPS does not have it."""
+    recorder, submit = Recorder(), registry.find("sips.order.submit")
+    assert submit
+
+    def buggy(_payload: Payload, sips: Sips, _submission: object) -> Result:
+        if asks:
+            sips.call("ordersV2Submit", json={})
+        raise RuntimeError("a fault of the test's own making")
+
+    monkeypatch.setitem(registry._handlers, submit.type, replace(submit, run=buggy))
+    make(recorder, Client({})).execute(deliver("sips.order.submit", example("ordersV2Submit.request"), "sips.orders"))
+
+    (order,) = Ledger(store).search()
+    assert state is order.state
+    failed = [outcome["data"]["type"] for outcome in recorder.outcomes]
+    assert ([] if asks else ["handler-fault"]) == failed
+
+
+def test_an_answer_with_values_of_other_types_is_tried_again(make: Make) -> None:
+    """SIPS' answers are under-documented: a surprise must not break a worker, nor be passed on as our shape."""
+    recorder = Recorder()
+    delivery = deliver("sips.delivery.get", {"orderId": "1"}, "sips.queries")
+
+    make(recorder, Client({"deliveryList": [{"shipmentNumber": {"odd": 1}}]})).execute(delivery)
+
+    (message,) = recorder.messages
+    assert (True, Disposition.ACK) == (message.exchange.startswith("sips.delay."), delivery.disposition)
+
+
+def test_a_forged_counting_header_does_not_stop_a_retry(make: Make) -> None:
+    """One more than the largest number could not be published."""
+    recorder = Recorder()
+    throttled = Client(error=Throttled("deliveryDetails", "too many calls", executed=Executed.NO))
+
+    make(recorder, throttled).execute(
+        deliver("sips.delivery.get", {"orderId": "1"}, "sips.queries", headers={"sips-waits": 2**63 - 1})
+    )
+
+    assert recorder.messages[0].properties.encode()
+
+
+@pytest.mark.parametrize(
+    ("redelivered", "headers", "marked"),
+    [
+        (False, {}, False),
+        (True, {}, True),
+        (False, {"x-death": [{"reason": "delivery_limit", "queue": "sips.orders"}]}, True),
+        (False, {"x-death": [{"reason": "expired", "queue": "sips.delay.r1.1"}]}, False),
+        (False, {"sips-redelivered": True}, True),
+        (False, {"x-death": "forged"}, False),
+    ],
+)
+def test_an_order_from_another_queue_still_says_that_it_was_delivered_before(
+    make: Make, *, redelivered: bool, headers: dict[str, Any], marked: bool
+) -> None:
+    """Its copy is new to RabbitMQ; where the ledger has lost its row, SIPS must be asked all the same."""
+    recorder, client = Recorder(), Client({})
+    strayed = deliver("sips.order.submit", example("ordersV2Submit.request"), "sips.undelivered", redelivered=redelivered)
+    strayed.properties.headers = headers
+
+    make(recorder, client).execute(strayed)
+
+    (copy,) = recorder.messages
+    assert ("sips.retry", marked) == (copy.exchange, copy.properties.headers.get("sips-redelivered", False))

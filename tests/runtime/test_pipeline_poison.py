@@ -1,0 +1,184 @@
+"""What the pipeline does with a suspect, a poison and an interrupted order; publisher and client are stand-ins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+import orjson
+import pytest
+
+from tests.acceptance.conftest import example
+from tests.runtime.standins import Client, Make, Recorder, deliver
+from tests.store.making import new_order
+from worker.messaging.delivery import Delivery, Disposition
+from worker.messaging.topology import DEAD, ORDERS, QUERIES, SUSPECTS, UNDELIVERED
+from worker.runtime.fingerprint import fingerprint
+from worker.runtime.submission import order_key
+from worker.settings import Settings
+from worker.sips.errors import ConnectFailed
+from worker.store.ledger import Ledger
+from worker.store.transitions import Event
+
+if TYPE_CHECKING:
+    from worker.messaging.publisher import Message
+    from worker.store.engine import Store
+
+CarryOut = Callable[..., list["Message"]]
+
+READ, ORDER = "sips.delivery.get", "sips.order.submit"
+
+
+def interrupted(command_type: str, queue: str, *, redelivered: bool = False, data: Any = None, **headers: Any) -> Delivery:
+    """A delivery with these headers (`_` stands for `-`)."""
+    delivery = deliver(command_type, {"orderId": "1"} if data is None else data, queue)
+    delivery.redelivered = redelivered
+    delivery.properties.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    return delivery
+
+
+@pytest.fixture
+def carry_out(make: Make) -> CarryOut:
+    """Execute a delivery and tell what was published; it is acked."""
+
+    def carried(delivery: Delivery, client: Client | None = None) -> list[Message]:
+        recorder = Recorder()
+        make(recorder, client or Client({"deliveryList": []})).execute(delivery)
+        assert Disposition.ACK is delivery.disposition
+        return recorder.messages
+
+    return carried
+
+
+def headers_of(message: Message) -> dict[str, Any]:
+    """Its headers."""
+    return cast("dict[str, Any]", message.properties.headers)
+
+
+@pytest.mark.parametrize(
+    ("delivery", "queue", "crashes", "home"),
+    [
+        (interrupted(READ, QUERIES, redelivered=True), QUERIES, 1, QUERIES),
+        (interrupted(READ, QUERIES, redelivered=True, x_delivery_count=2), SUSPECTS, 2, QUERIES),
+        (interrupted(READ, SUSPECTS, redelivered=True, sips_crashes=2, sips_queue=ORDERS), SUSPECTS, 3, ORDERS),
+        # What a publisher says of its queue counts for nothing.
+        (interrupted(READ, QUERIES, redelivered=True, sips_crashes=1, sips_queue=DEAD), SUSPECTS, 2, QUERIES),
+    ],
+)
+def test_a_suspect_goes_on_unread(carry_out: CarryOut, delivery: Delivery, queue: str, crashes: int, home: str) -> None:
+    """Not even bad JSON is noticed; its body, its count and its queue go along."""
+    delivery.body = b"{"
+
+    (message,) = carry_out(delivery)
+
+    headers = headers_of(message)
+    assert ("sips.retry", queue, b"{") == (message.exchange, message.routing_key, message.body)
+    assert (crashes, home) == (headers["sips-crashes"], headers["sips-queue"])
+
+
+def test_an_innocent_suspect_is_answered(carry_out: CarryOut) -> None:
+    """From the queue of suspects as from its own."""
+    (message,) = carry_out(interrupted(READ, SUSPECTS, sips_crashes=4, sips_queue=QUERIES))
+
+    assert f"{READ}.succeeded" == message.routing_key
+
+
+class Down(Client):
+    """SIPS cannot be reached."""
+
+    def call(self, operation_id: str, **_call: Any) -> Any:
+        """As `SipsClient.call`."""
+        raise ConnectFailed(operation_id, "refused")
+
+
+def test_a_suspect_that_is_to_be_repeated_is_innocent_and_goes_home(carry_out: CarryOut) -> None:
+    """An attempt with an end of its own clears it; the next one runs in its queue again."""
+    (message,) = carry_out(interrupted(READ, SUSPECTS, sips_crashes=3, sips_queue=QUERIES), Down())
+
+    assert (QUERIES, 0) == (message.routing_key, headers_of(message)["sips-crashes"])
+
+
+def test_a_suspect_from_another_queue_than_its_handlers_goes_there(carry_out: CarryOut) -> None:
+    """What the broker set aside is returned, from the queue of suspects too."""
+    (message,) = carry_out(interrupted(READ, SUSPECTS, sips_crashes=2, sips_queue=UNDELIVERED))
+
+    assert ("sips.retry", QUERIES) == (message.exchange, message.routing_key)
+
+
+def test_poison_is_failed_and_a_dead_letter(carry_out: CarryOut) -> None:
+    """Without a call; the dead letter says where it came from and how often it was tried."""
+    client = Client()
+
+    outcome, dead = carry_out(interrupted(READ, SUSPECTS, sips_crashes=5, sips_queue=QUERIES), client)
+
+    headers = headers_of(dead)
+    assert (f"{READ}.failed", "crash-loop", 0) == (outcome.routing_key, orjson.loads(outcome.body)["data"]["type"], client.calls)
+    assert (DEAD, "crash-loop", QUERIES, 5) == (
+        dead.routing_key,
+        headers["sips-reason"],
+        headers["sips-queue"],
+        headers["sips-crashes"],
+    )
+
+
+def test_a_poisoned_order_is_failed_where_no_send_was_recorded(carry_out: CarryOut) -> None:
+    """And a dead letter; one that was sent goes on to its own end."""
+    delivery = interrupted(ORDER, SUSPECTS, data={"customerCode": "DEMO001"}, sips_crashes=5, sips_queue=ORDERS)
+
+    outcome, dead = carry_out(delivery)
+
+    data = orjson.loads(outcome.body)
+    assert (f"{ORDER}.failed", "crash-loop", "DEMO001") == (outcome.routing_key, data["data"]["type"], data["customercode"])
+    assert (DEAD, "crash-loop") == (dead.routing_key, headers_of(dead)["sips-reason"])
+
+
+def test_a_poisoned_order_that_somebody_is_sending_waits_for_that_end(carry_out: CarryOut, store: Store) -> None:
+    """It is not set aside as well: its copy on the ladder would outlive the dead letter."""
+    key = order_key(Settings(_env_file=None).base_url, "shop", "c1")
+    payload = example("ordersV2Submit.request")
+    Ledger(store).claim(new_order(key=key, fingerprint=fingerprint(payload)), owner="other", lease_seconds=60)
+
+    (message,) = carry_out(interrupted(ORDER, SUSPECTS, data=payload, sips_crashes=5, sips_queue=ORDERS))
+
+    assert (True, ORDERS) == (message.exchange.startswith("sips.delay."), message.routing_key)
+
+
+def test_a_poisoned_order_in_doubt_is_left_to_its_looks(carry_out: CarryOut, store: Store) -> None:
+    """Nothing is said, and nothing is set aside: its timer carries it on."""
+    key = order_key(Settings(_env_file=None).base_url, "shop", "c1")
+    payload, ledger = example("ordersV2Submit.request"), Ledger(store)
+    new = new_order(key=key, fingerprint=fingerprint(payload), command_id="c1", command_source="shop")
+    ledger.move(ledger.claim(new, owner="other", lease_seconds=60).order, Event.DOUBT)
+
+    assert [] == carry_out(interrupted(ORDER, SUSPECTS, data=payload, sips_crashes=5, sips_queue=ORDERS))
+
+
+def test_what_kills_even_while_its_publisher_is_told_is_set_aside_unread(carry_out: CarryOut) -> None:
+    """The one way left to end it."""
+    delivery = interrupted(READ, SUSPECTS, redelivered=True, sips_crashes=5, sips_queue=QUERIES)
+    delivery.body = b"{"
+
+    (dead,) = carry_out(delivery)
+
+    assert (DEAD, "crash-on-read", b"{") == (dead.routing_key, headers_of(dead)["sips-reason"], dead.body)
+
+
+@pytest.mark.parametrize("how", [{"redelivered": True, "x_delivery_count": 1}, {"sips_crashes": 1}])
+def test_an_order_that_was_interrupted_is_looked_up_before_it_is_sent(carry_out: CarryOut, how: dict[str, Any]) -> None:
+    """The broker's mark says so, or our header where the mark fell with a republish; the ledger does not know it."""
+    client = Client({"orderList": [{"orderId": 1, "customerCode": "DEMO001", "PONumber": "5641-8Test"}]})
+
+    assert [] == carry_out(interrupted(ORDER, ORDERS, data=example("ordersV2Submit.request"), **how), client)
+
+    assert 1 == client.calls
+
+
+@pytest.mark.parametrize(("command_type", "redelivered"), [(READ, True), ("sips.no.such_type", False)])
+def test_that_its_time_was_up_is_not_forgotten_on_the_way(carry_out: CarryOut, command_type: str, redelivered: bool) -> None:
+    """The broker's record of it is stripped when a message is published again, so ours takes its place."""
+    death = [{"reason": "expired", "queue": QUERIES, "count": 1}]
+
+    (message,) = carry_out(interrupted(command_type, UNDELIVERED, redelivered=redelivered, x_death=death))
+
+    assert headers_of(message)["sips-expired"]
+    assert "x-death" not in headers_of(message)

@@ -1,0 +1,1 @@
+"""The stand-in for SIPS, held against SIPS' description; mirrors worker/sandbox."""

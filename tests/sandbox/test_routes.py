@@ -1,0 +1,404 @@
+"""What SIPS answers, held against its description and the documented examples."""
+
+from __future__ import annotations
+
+import copy
+import re
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.acceptance.conftest import example
+from tests.sandbox.calling import Caller, order, order_under
+from tests.sandbox.description import OPERATIONS, answer_problems, resolved, unknown_properties
+from worker.sandbox import Sandbox
+from worker.sandbox.faults import Faults
+from worker.sandbox.routes import CALL_FOR_PRICE_PRODUCT, ROUTES, Call, find
+from worker.sandbox.state import EXAMPLE_ORDER_ID, State
+
+if TYPE_CHECKING:
+    from tests.sandbox.calling import Answer, Control
+
+TOKEN, SUBMIT, LIST, PRICE = "/Authentication/token", "/orders/v2/Submit", "/orders/List", "/products/v2/price"
+
+#: The documented example request of each operation that has a body, and its path.
+REQUESTS = [
+    ("authenticationToken", TOKEN, "authenticationToken.request"),
+    ("ordersV2Submit", SUBMIT, "ordersV2Submit.request"),
+    ("ordersList", LIST, "ordersList.request"),
+    ("productsV2Price", PRICE, "productsV2Price.request"),
+    ("productsV2Price", PRICE, "productsV2Price.introGuide.request"),
+]
+
+
+def types(value: Any) -> Any:
+    """The property names and JSON types of a value; numbers are one type, and a list is what its first item is."""
+    if isinstance(value, dict):
+        return {name: types(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [types(item) for item in value[:1]]
+    return "number" if isinstance(value, int | float) and not isinstance(value, bool) else type(value).__name__
+
+
+def assert_documented(operation: str, answer: Answer, status: int) -> None:
+    """The answer has the status, is JSON, and is nothing but what the description says of it."""
+    assert (status, "application/json") == (answer.status, answer.headers["content-type"].partition(";")[0])
+    assert [] == answer_problems(operation, answer.status, answer.body)
+    schema = resolved(OPERATIONS[operation][2]["responses"][str(status)])["content"]["application/json"]["schema"]
+    assert [] == unknown_properties(schema, answer.body)
+
+
+# Routes.
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
+def test_every_route_is_described(route: Any) -> None:
+    """Method and path are those of the description; another letter case only where it is documented as seen."""
+    method, path, row = OPERATIONS[route.operation]
+    assert method == route.method
+    assert route.path in {path, *row.get("x-path-variants", [])}
+
+
+def test_every_described_variant_of_a_path_has_its_route() -> None:
+    """Guides spell some paths in lower case; whether SIPS cares is unknown, so both are answered."""
+    routed = {route.operation for route in ROUTES}
+    described = {
+        (operation, path)
+        for operation in routed
+        for path in (OPERATIONS[operation][1], *OPERATIONS[operation][2].get("x-path-variants", []))
+    }
+    assert described == {(route.operation, route.path) for route in ROUTES}
+
+
+@pytest.mark.parametrize("path", ["/orders/list", "/Products/v2/price", "/orders/V2/Submit", "/authentication/Token"])
+def test_no_other_letter_case_is_answered(sips: Caller, path: str) -> None:
+    """A stand-in that is more forgiving than SIPS would hide a wrong path."""
+    assert 404 == sips.call("POST", path, {}).status
+
+
+@pytest.mark.parametrize("path", ["/orders/1/deliveries/", "/orders//deliveries", "/orders/1/2/deliveries", "/orders/", "/"])
+def test_a_parameter_is_one_segment_of_the_path(path: str) -> None:
+    """And not an empty one."""
+    assert find("GET", path) is None
+
+
+def test_a_path_that_no_route_takes_is_not_found(sips: Caller, control: Control) -> None:
+    """In the shape of an error, and counted as unknown."""
+    answer = sips.call("GET", "/nowhere")
+    assert_documented("orderDetails", answer, 404)
+    assert {"404": 1} == control.requests("unknown")
+
+
+# Documented examples.
+
+
+@pytest.mark.parametrize(("operation", "path", "name"), REQUESTS)
+def test_a_documented_request_is_answered_as_described(sips: Caller, operation: str, path: str, name: str) -> None:
+    """Unchanged, over real HTTP."""
+    assert_documented(operation, sips.call("POST", path, example(name)), 200)
+
+
+@pytest.mark.parametrize("path", [TOKEN, "/authentication/token"])
+def test_a_token_is_given_for_a_form_as_for_json(sandbox: Sandbox, path: str) -> None:
+    """The endpoint pages show the form, the guides JSON; both were accepted."""
+    credentials = example("authenticationToken.request")
+    with Caller(sandbox.url) as caller:
+        form = caller.call("POST", path, urlencode(credentials).encode(), Content_Type="application/x-www-form-urlencoded")
+        json = caller.call("POST", path, credentials)
+        assert_documented("authenticationToken", form, 200)
+        assert_documented("authenticationToken", json, 200)
+        for answer in (form, json):
+            caller.token = answer.body["access_token"]
+            assert 200 == caller.call("GET", f"/orders/{EXAMPLE_ORDER_ID}/deliveries").status
+
+
+@pytest.mark.parametrize(
+    ("documented", "path", "request_name"),
+    [
+        ("authenticationToken.guide.response", TOKEN, "authenticationToken.request"),
+        ("ordersV2Submit.sync.response", SUBMIT, "ordersV2Submit.request"),
+        ("productsV2Price.response", PRICE, "productsV2Price.request"),
+    ],
+)
+def test_an_answer_has_the_properties_and_types_of_the_documented_one(
+    sips: Caller, documented: str, path: str, request_name: str
+) -> None:
+    """Types in documented examples win over guesses."""
+    assert types(example(documented)) == types(sips.call("POST", path, example(request_name)).body)
+
+
+def test_a_queued_answer_has_the_properties_and_types_of_the_reported_one(sips: Caller, control: Control) -> None:
+    """Its two ids are one and the same UUID (field evidence)."""
+    control.set_faults(queued=1)
+    answer = sips.call("POST", SUBMIT, order())
+    assert_documented("ordersV2Submit", answer, 200)
+    assert types(example("ordersV2Submit.queued.inferred.response")) == types(answer.body)
+    assert "Order Queued" == answer.body["message"]
+    assert answer.body["orderID"] == answer.body["queueID"]
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", answer.body["queueID"])
+
+
+def test_a_refusal_is_the_reported_error(sips: Caller) -> None:
+    """To the letter: this is what an order without its date was answered."""
+    payload = order()
+    del payload["poDetails"]["orderDate"]
+    assert example("error.inferred.response") == sips.call("POST", SUBMIT, payload).body
+
+
+# Token.
+
+
+@pytest.mark.parametrize("name", ["grant_type", "scope"])
+@pytest.mark.parametrize("value", [None, "", "other", 1])
+def test_a_token_is_asked_for_with_the_documented_values(sandbox: Sandbox, name: str, value: Any) -> None:
+    """Only the property that is wrong is named."""
+    with Caller(sandbox.url) as caller:
+        answer = caller.call("POST", TOKEN, example("authenticationToken.request") | {name: value})
+    assert_documented("authenticationToken", answer, 400)
+    assert [name] == [error["parameter"] for error in answer.body["errors"]]
+
+
+@pytest.mark.parametrize("changes", [{"client_id": ""}, {"client_secret": None}, {"client_secret": "other"}, {"client_id": "x"}])
+def test_wrong_credentials_get_no_token(changes: dict[str, Any]) -> None:
+    """Missing, wrong or of another client."""
+    with Sandbox(credentials={"FAKE_CLIENT_ID": "FAKE_CLIENT_SECRET_NOT_REAL"}) as sandbox, Caller(sandbox.url) as caller:
+        answer = caller.call("POST", TOKEN, example("authenticationToken.request") | changes)
+        assert_documented("authenticationToken", answer, 401)
+        assert 200 == caller.call("POST", TOKEN, example("authenticationToken.request")).status
+
+
+@pytest.mark.parametrize("authorization", ["", "Bearer", "Bearer sandbox.guessed", "Basic {token}", "{token}"])
+@pytest.mark.parametrize(
+    ("operation", "method", "path", "body"),
+    [
+        ("ordersV2Submit", "POST", SUBMIT, {}),
+        ("ordersList", "POST", LIST, {}),
+        ("orderDetails", "GET", "/orders/1", None),
+        ("deliveryDetails", "GET", f"/orders/{EXAMPLE_ORDER_ID}/deliveries", None),
+        ("productsV2Price", "POST", PRICE, {}),
+    ],
+)
+def test_every_call_needs_a_token(sips: Caller, operation: str, method: str, path: str, body: Any, authorization: str) -> None:
+    """As a bearer; nothing else is looked at before."""
+    header = authorization.format(token=sips.token)
+    assert_documented(operation, sips.call(method, path, body, Authorization=header), 401)
+
+
+# Orders.
+
+
+def test_an_accepted_order_can_be_read_in_every_way(sips: Caller) -> None:
+    """As one order, in a list and by its deliveries; the id is text in the answer and a number elsewhere."""
+    placed = sips.call("POST", SUBMIT, order()).body
+    details = sips.call("GET", f"/orders/{placed['orderID']}")
+    listed = sips.call("POST", LIST, {"PONumber": "5641-8Test"})
+    deliveries = sips.call("GET", f"/orders/{placed['orderID']}/deliveries")
+    assert_documented("orderDetails", details, 200)
+    assert_documented("ordersList", listed, 200)
+    assert_documented("deliveryDetails", deliveries, 200)
+    number = int(placed["orderID"])
+    assert number == details.body["orderId"] == deliveries.body["deliveryList"][0]["orderId"]
+    assert [details.body] == listed.body["orderList"]
+    assert ("DEMO001", "BRRIV", "5641-8Test", "2021-04-12", 3) == (
+        details.body["customerCode"],
+        details.body["branchCode"],
+        details.body["PONumber"],
+        details.body["orderDate"],
+        len(details.body["orderLineItemDetails"]),
+    )
+
+
+def test_every_submit_is_another_order(sips: Caller) -> None:
+    """Nothing says that SIPS would refuse or merge a repeated transactionID; a duplicate must show."""
+    ids = [sips.call("POST", SUBMIT, order()).body["orderID"] for _ in range(2)]
+    assert 2 == len(set(ids))
+    assert ids == [str(row["orderId"]) for row in sips.call("POST", LIST, {"PONumber": "5641-8Test"}).body["orderList"]]
+
+
+def test_the_transaction_id_is_echoed(sips: Caller) -> None:
+    """As it was sent."""
+    answer = sips.call("POST", SUBMIT, order(transactionID="Mine/1"))
+    assert "Mine/1" == answer.body["transactionID"]
+
+
+@pytest.mark.parametrize("path", ["/orders/1", "/orders/1/deliveries", "/orders/%2e%2e/deliveries", "/orders/List"])
+def test_an_unknown_order_is_not_found(sips: Caller, path: str) -> None:
+    """Also where its id is none."""
+    assert_documented("orderDetails", sips.call("GET", path), 404)
+
+
+def test_the_delivery_of_the_documented_order_can_always_be_read(sips: Caller) -> None:
+    """So that the first command that anybody tries works; its id may be percent-encoded."""
+    for path in (f"/orders/{EXAMPLE_ORDER_ID}/deliveries", "/orders/%33%35818786/deliveries"):
+        answer = sips.call("GET", path)
+        assert_documented("deliveryDetails", answer, 200)
+        assert [35818786] == [row["orderId"] for row in answer.body["deliveryList"]]
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        ({}, ["A", "B"]),
+        ({"PONumber": "A"}, ["A"]),
+        ({"PONumber": "a"}, []),
+        ({"customerNumber": "DEMO001"}, ["A", "B"]),
+        ({"customerNumber": "OTHER"}, []),
+        ({"branchCode": "BRRIV", "PONumber": "B"}, ["B"]),
+        ({"branchCode": "OTHER"}, []),
+        ({"orderStatus": "Open"}, ["A", "B"]),
+        ({"orderStatus": "Closed"}, []),
+        ({"shipToSequenceNumber": 1}, ["A", "B"]),
+        ({"shipToSequenceNumber": 2}, []),
+        ({"orderId": 40_000_001}, ["B"]),
+        ({"rowReturnLimit": 1}, ["A"]),
+        ({"rowReturnLimit": 0}, ["A", "B"]),
+        ({"rowReturnLimit": -1}, ["A", "B"]),
+    ],
+)
+def test_orders_are_listed_by_each_filter(sips: Caller, filters: dict[str, Any], found: list[str]) -> None:
+    """Empty and zero mean "any"."""
+    for number in ("A", "B"):
+        sips.call("POST", SUBMIT, order_under(number))
+    answer = sips.call("POST", LIST, filters)
+    assert_documented("ordersList", answer, 200)
+    assert found == [row["PONumber"] for row in answer.body["orderList"]]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "is_found"),
+    [(0, None, True), (1, None, False), (None, 0, True), (None, -1, False), (-1, 1, True), (0, 0, True), (1, 2, False)],
+)
+def test_orders_are_listed_by_the_day_of_their_acceptance(
+    sips: Caller, control: Control, first: int | None, last: int | None, is_found: bool
+) -> None:
+    """Both ends count; the numbers are days after that day."""
+    sips.call("POST", SUBMIT, order())
+    accepted = date.fromisoformat(control.orders[0]["acceptedAt"][:10])
+    window = {"orderFromDate": first, "orderToDate": last}
+    asked = {name: str(accepted + timedelta(days=days)) for name, days in window.items() if days is not None}
+    assert is_found == bool(sips.call("POST", LIST, asked).body["orderList"])
+
+
+# Prices.
+
+
+def test_a_price_answers_every_line_that_was_asked(sips: Caller) -> None:
+    """In order, with what was asked for; only the branch can tell one price, and SIPS says 0 for it."""
+    payload = example("productsV2Price.request")
+    payload["productList"].append({"productId": CALL_FOR_PRICE_PRODUCT, "quantity": 2.5, "uom": "EA"})
+    answer = sips.call("POST", PRICE, payload)
+    assert_documented("productsV2Price", answer, 200)
+    first, second = answer.body
+    assert (77673, "Ace Insulation Plates", ["N/A"], "PC", "PC", "SPR-1", True) == (
+        first["productId"],
+        first["productName"],
+        first["productOptions"],
+        first["requestedUOM"],
+        first["priceUOM"],
+        first["transactionId"],
+        first["price"] > 0,
+    )
+    assert (CALL_FOR_PRICE_PRODUCT, 0) == (second["productId"], second["price"])
+
+
+# Bad requests.
+
+
+BODIES = [
+    ("authenticationToken", TOKEN, "authenticationToken.request"),
+    ("ordersV2Submit", SUBMIT, "ordersV2Submit.request"),
+    ("ordersList", LIST, "ordersList.request"),
+    ("productsV2Price", PRICE, "productsV2Price.request"),
+]
+
+
+@pytest.mark.parametrize(("operation", "path", "_name"), BODIES)
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"1", b'"text"', b"\xff", b"[" * 5_000, b'{"a": NaN}'])
+def test_a_body_that_is_no_object_is_a_bad_request(sips: Caller, operation: str, path: str, _name: str, body: bytes) -> None:
+    """In JSON or out of it."""
+    assert_documented(operation, sips.call("POST", path, body), 400)
+
+
+@pytest.mark.parametrize(("operation", "path", "name"), BODIES)
+@pytest.mark.parametrize("media_type", ["text/plain", "application/xml", ""])
+def test_a_body_of_another_media_type_is_a_bad_request(
+    sips: Caller, operation: str, path: str, name: str, media_type: str
+) -> None:
+    """A client that forgets to label its JSON must not get away with it here."""
+    assert_documented(operation, sips.call("POST", path, example(name), Content_Type=media_type), 400)
+
+
+def test_a_media_type_may_have_parameters(sips: Caller) -> None:
+    """And any letter case."""
+    assert (
+        200 == sips.call("POST", PRICE, example("productsV2Price.request"), Content_Type="Application/JSON; charset=utf-8").status
+    )
+
+
+@pytest.mark.parametrize("broken", ["productId", "quantity", "uom"])
+def test_a_product_line_without_what_it_needs_is_a_bad_request(sips: Caller, broken: str) -> None:
+    """An answer, not a broken connection; the next request on it is served."""
+    payload = example("productsV2Price.request")
+    del payload["productList"][0][broken]
+    answer = sips.call("POST", PRICE, payload)
+    kept = sips.socket
+    assert_documented("productsV2Price", answer, 400)
+    assert [("productList", broken)] == [(error["domain"], error["parameter"]) for error in answer.body["errors"]]
+    assert 200 == sips.call("POST", PRICE, example("productsV2Price.request")).status
+    assert kept is sips.socket
+
+
+def test_a_refused_order_is_not_kept(sips: Caller, control: Control) -> None:
+    """400 means that SIPS does not have it."""
+    assert 400 == sips.call("POST", SUBMIT, order(branchCode=" ")).status
+    assert [] == control.orders
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of every value within a JSON value, its own included."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, item in inner for place in places(item, (*path, key)))]
+
+
+def replaced(value: Any, path: tuple[Any, ...], other: Any) -> Any:
+    """A copy of a JSON value with another one at a path."""
+    if not path:
+        return other
+    changed = copy.deepcopy(value)
+    at = changed
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = other
+    return changed
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data(), chosen=st.sampled_from(BODIES))
+def test_whatever_stands_anywhere_in_a_request_gets_a_documented_answer(
+    data: st.DataObject, chosen: tuple[str, str, str]
+) -> None:
+    """Each documented request with one value replaced by any other JSON."""
+    operation, path, name = chosen
+    whole = example(name)
+    body = replaced(whole, data.draw(st.sampled_from(places(whole))), data.draw(json_values))
+    found = find("POST", path)
+    assert found
+    answer = found[0].answer(Call({}, body, State(), Faults([]), None))
+    assert [] == answer_problems(operation, answer.status, orjson.loads(orjson.dumps(answer.body)))
+    assert answer.status in {200, 400, 401}

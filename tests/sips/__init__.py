@@ -1,0 +1,1 @@
+"""The SIPS client against servers that misbehave byte by byte."""

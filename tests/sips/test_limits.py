@@ -60,7 +60,7 @@ class Counter:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """The clock of the limits, standing still; call it to set it."""
-    start = now = 1_000.0
+    start = now = time.monotonic()
 
     class Clock:
         @staticmethod

@@ -42,8 +42,12 @@ check: setup ## lint, formatting and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Tests mostly wait for something, so three processes run them, each with a private RabbitMQ and PostgreSQL. A RabbitMQ
+# that was given has one owner at a time.
+PARALLEL := $(if $(AMQP_URL),,--numprocesses 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0)
+
 test: programs $(NODE_MODULES) ## run the tests; AMQP_URL and DATABASE_URL are used where given
-	$(BIN)/python -m pytest -m "not soak"
+	$(BIN)/python -m pytest -m "not soak" $(PARALLEL)
 
 soak: programs ## run the proofs at their full size; each prints its figures
 	$(BIN)/python -m pytest -m soak -s

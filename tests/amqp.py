@@ -13,6 +13,7 @@ import pika.exceptions
 
 from worker.main import make_topology
 from worker.messaging.connection import parameters
+from worker.messaging.store_mark import STORE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,10 +36,17 @@ def channel(url: str) -> Iterator[Any]:
 
 
 def purge(url: str) -> None:
-    """Empty every queue of the topology."""
+    """Empty every queue of the topology, and let the broker belong to another store."""
     with channel(url) as opened:
         for queue in make_topology().queues:
             opened.queue_purge(queue.name)
+    forget_the_store(url)
+
+
+def forget_the_store(url: str) -> None:
+    """Let the broker belong to another store: the next test has one of its own."""
+    with channel(url) as opened:
+        opened.exchange_delete(STORE)
 
 
 def count(url: str, queue: str) -> int:

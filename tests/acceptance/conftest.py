@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.amqp import EventTap, channel
+from tests.amqp import EventTap, forget_the_store
 from worker.client import CommandClient
 from worker.local.stack import Sandbox, Worker
-from worker.messaging.store_mark import STORE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,12 +66,6 @@ def settings_of(url: str, sandbox: Sandbox, database_url: str) -> dict[str, str]
     return FAST | {"AMQP_URL": url, "SIPS_BASE_URL": sandbox.url, "DATABASE_URL": database_url}
 
 
-def forget_the_store(url: str) -> None:
-    """Let the broker belong to another store, as the next test has one of its own."""
-    with channel(url) as opened:
-        opened.exchange_delete(STORE)
-
-
 @pytest.fixture
 def make_worker(sandbox: Sandbox, sqlite_url: str, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     """Start workers with settings of one's own and a store in common; each is stopped at the end of the test."""
@@ -80,8 +73,6 @@ def make_worker(sandbox: Sandbox, sqlite_url: str, tmp_path: Path) -> Iterator[C
 
     def make(url: str, *options: str, **settings: str) -> Worker:
         name = f"worker-{len(workers) + 1}"
-        if not workers and url.startswith("amqp"):
-            forget_the_store(url)
         workers.append(Worker(name, tmp_path, settings_of(url, sandbox, sqlite_url) | settings, *options))
         return workers[-1].start()
 

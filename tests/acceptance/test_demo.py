@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from tests.acceptance.conftest import forget_the_store
 from tests.amqp import count, eventually, publish
 from worker.cli.demo.examples import bad_messages, good_messages
 from worker.local.stack import FOREIGN
@@ -134,7 +133,6 @@ def test_in_a_given_rabbitmq_it_leaves_the_topology_and_its_dead_letters(
     for properties in ({"app_id": "shop", "message_id": "1", "headers": {"sips-reason": "no-id"}}, {}):
         publish(private_url, "", DEAD, b"old", **properties)
     publish(private_url, "", DEAD, old.body, message_id=old.id, app_id="demo-old", headers={"sips-reason": old.reason})
-    forget_the_store(private_url)
     before = names(node)
 
     with Demo(tmp_path, AMQP_URL=private_url) as demo:

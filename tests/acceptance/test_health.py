@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.acceptance.conftest import SOURCE, forget_the_store, settings_of
+from tests.acceptance.conftest import SOURCE, settings_of
 from tests.acceptance.test_commands import DELIVERY
 from tests.acceptance.test_process import children, in_flight, is_alive
 from tests.amqp import channel, eventually, publish
@@ -144,7 +144,6 @@ def test_a_worker_whose_threads_are_all_blocked_is_not_live(
     amqp_url: str, sandbox: Sandbox, sqlite_url: str, tmp_path: Path, probe: Probe
 ) -> None:
     """As no command would ever be taken again; one thread that is left is enough to live on."""
-    forget_the_store(amqp_url)
     times = {"SIPS_CALL_SECONDS": "0.5", "HANDLER_SECONDS": "1", "GRACE_SECONDS": "1.5", "LEASE_SECONDS": "9", "THREADS": "2"}
     settings = (
         settings_of(amqp_url, sandbox, sqlite_url)

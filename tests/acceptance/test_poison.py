@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.acceptance import deadly_worker
-from tests.acceptance.conftest import SOURCE, forget_the_store, settings_of
+from tests.acceptance.conftest import SOURCE, settings_of
 from tests.acceptance.test_commands import DELIVERY
 from tests.amqp import EventTap, channel, count, eventually, publish, take_all
 from worker.client import CommandClient
@@ -61,7 +61,6 @@ def url(private_url: str) -> Iterator[str]:
 @pytest.fixture
 def supervisor(url: str, sandbox: Sandbox, sqlite_url: str, tmp_path: Path) -> Iterator[Supervisor]:
     """Over a worker with few threads, so that something waits beside what runs."""
-    forget_the_store(url)
     settings = settings_of(url, sandbox, sqlite_url) | {"THREADS": "4", "PYTHONPATH": str(Path(__file__).parents[2])}
     started = Supervisor(lambda: DeadlyWorker("deadly", tmp_path, settings))
     yield started

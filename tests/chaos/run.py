@@ -11,10 +11,8 @@ from dataclasses import asdict, dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
-import pika
-
-from tests.acceptance.conftest import FAST, forget_the_store
-from tests.amqp import count, take_all
+from tests.acceptance.conftest import FAST
+from tests.amqp import channel, count, purge, take_all
 from tests.chaos import plan as plans
 from tests.chaos.disturbing import Disturber, Surroundings
 from tests.chaos.fleet import BrokenWorker, Fleet
@@ -104,13 +102,9 @@ def run(plan: Plan, surroundings: Surroundings, *, broken: str | None = None) ->
 
 def _prepare(node: RabbitMQNode) -> None:
     """The whole topology, nothing in it, and no store that it belongs to."""
-    connection = pika.BlockingConnection(pika.URLParameters(node.url))
-    opened = connection.channel()
-    make_topology().declare(opened)
-    for queue in make_topology().queues:
-        opened.queue_purge(queue.name)
-    connection.close()
-    forget_the_store(node.url)
+    with channel(node.url) as opened:
+        make_topology().declare(opened)
+    purge(node.url)
 
 
 def _maker(folder: Path, settings: dict[str, str], broken: str | None) -> Callable[[int], Worker]:

@@ -10,7 +10,6 @@ import sys
 import zipfile
 from typing import TYPE_CHECKING
 
-from tests.acceptance.conftest import forget_the_store
 from tests.amqp import EventTap, eventually
 from tests.databases import postgres_schema
 from tests.docker.compose import seconds, services
@@ -66,7 +65,6 @@ def test_what_compose_describes_answers_a_price_command(image: Image, amqp_url: 
     arguments = {"0.0.0.0": "127.0.0.1", "8085": sips, "8086": control}
     command = [arguments.get(argument, argument) for argument in compose["sandbox"]["command"]]
     settings = compose["worker"]["environment"]
-    forget_the_store(amqp_url)
     addresses = {"AMQP_URL": amqp_url, "SIPS_BASE_URL": settings["SIPS_BASE_URL"].replace("sandbox:8085", f"127.0.0.1:{sips}")}
     addresses["HEALTH_PORT"] = str(free_ports(1)[0])
     example = json.loads((ROOT / "tests/data/sips/productsV2Price.request.json").read_text(encoding="utf-8"))

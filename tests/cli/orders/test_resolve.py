@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.conftest import forget_the_store
 from tests.amqp import channel, count, take_all
 from tests.cli.orders.conftest import place, set_faults
 from worker.messaging.envelope import parse
@@ -22,8 +21,6 @@ from worker.store.timers import Timers
 from worker.store.transitions import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.cli.orders.conftest import CommandLine
     from tests.orders import Rows
     from worker.sandbox import Sandbox
@@ -40,14 +37,6 @@ def decided(order: Order) -> dict[str, object]:
     record = json.loads(order.resolution or "{}")
     assert record.pop("at").endswith("Z")
     return dict(record)
-
-
-@pytest.fixture
-def broker(amqp_url: str) -> Iterator[str]:
-    """RabbitMQ without the mark of an earlier test's store."""
-    forget_the_store(amqp_url)
-    yield amqp_url
-    forget_the_store(amqp_url)
 
 
 def test_a_confirmed_order_is_said_at_once(rows: Rows, store: Store, ledger: Ledger, sips_worker: CommandLine) -> None:
@@ -172,12 +161,12 @@ def test_a_confirmed_order_leaves_nothing_to_decide(rows: Rows, sips_worker: Com
 
 
 def test_a_resubmitted_order_is_published_as_its_next_run(
-    rows: Rows, store: Store, broker: str, sips_worker: CommandLine
+    rows: Rows, store: Store, amqp_url: str, sips_worker: CommandLine
 ) -> None:
     """The command leads to the same row, which is ready to be sent under another transaction id."""
     order = rows.unresolved("c-1", key="key-1")
 
-    done = sips_worker.run("orders", "resolve", "c-1", "resubmit", *BY_ANNA, AMQP_URL=broker)
+    done = sips_worker.run("orders", "resolve", "c-1", "resubmit", *BY_ANNA, AMQP_URL=amqp_url)
 
     order = rows.again(order)
     assert (0, State.UNSENT, 2, True, 0, 0) == (
@@ -191,32 +180,32 @@ def test_a_resubmitted_order_is_published_as_its_next_run(
     assert transaction_id(order.base_url, "shop", "key-1", 2) == order.transaction_id
     assert ("resubmit", "anna", 1) == tuple(decided(order)[name] for name in ("decision", "by", "run"))
     assert [PUBLISH] == list(Timers(store).of(order.key))
-    ((properties, body),) = take_all(broker, QUEUE)
+    ((properties, body),) = take_all(amqp_url, QUEUE)
     command = parse(body, properties, QUEUE, max_bytes=100_000)
     assert (order.key, 2) == (order_key(order.base_url, command.source, command.idempotency_key), command.run)
     assert order.payload is not None
     assert json.loads(order.payload) == command.data
 
 
-def test_after_a_crash_before_the_publish_it_is_only_published(rows: Rows, broker: str, sips_worker: CommandLine) -> None:
+def test_after_a_crash_before_the_publish_it_is_only_published(rows: Rows, amqp_url: str, sips_worker: CommandLine) -> None:
     """The decision stands, and is not made again: no third run, no second record, and no look."""
     order = rows.unresolved("c-1")
-    sips_worker.run("orders", "resolve", "c-1", "resubmit", *BY_ANNA, AMQP_URL=broker)
-    take_all(broker, QUEUE)
+    sips_worker.run("orders", "resolve", "c-1", "resubmit", *BY_ANNA, AMQP_URL=amqp_url)
+    take_all(amqp_url, QUEUE)
     before = rows.again(order)
 
-    done = sips_worker.run("orders", "resolve", "c-1", "resubmit", "--yes", "--by", "bob", AMQP_URL=broker)
+    done = sips_worker.run("orders", "resolve", "c-1", "resubmit", "--yes", "--by", "bob", AMQP_URL=amqp_url)
 
     after = rows.again(order)
     assert (0, 2, before.resolution, before.updated_at) == (done.status, after.run, after.resolution, after.updated_at)
     assert "anna decided at " in done.out
-    assert 1 == count(broker, QUEUE)
+    assert 1 == count(amqp_url, QUEUE)
 
 
-def test_earlier_decisions_stay_written_down(rows: Rows, ledger: Ledger, broker: str, sips_worker: CommandLine) -> None:
+def test_earlier_decisions_stay_written_down(rows: Rows, ledger: Ledger, amqp_url: str, sips_worker: CommandLine) -> None:
     """Who sent it again is still known when another one gives it up."""
     order = rows.unresolved("c-1")
-    sips_worker.run("orders", "resolve", "c-1", "resubmit", *BY_ANNA, AMQP_URL=broker)
+    sips_worker.run("orders", "resolve", "c-1", "resubmit", *BY_ANNA, AMQP_URL=amqp_url)
     rows.unresolve(rows.doubted(rows.taken(rows.again(order))))
 
     sips_worker.run("orders", "resolve", "c-1", "abandoned", "--yes", "--by", "bob")
@@ -228,53 +217,55 @@ def test_earlier_decisions_stay_written_down(rows: Rows, ledger: Ledger, broker:
 
 
 def test_an_order_that_sips_lists_after_all_is_not_sent_again(
-    rows: Rows, sandbox: Sandbox, broker: str, sips_worker: CommandLine
+    rows: Rows, sandbox: Sandbox, amqp_url: str, sips_worker: CommandLine
 ) -> None:
     """The look before anything is changed finds it, and names the right decision."""
     order = rows.unresolved("c-1")
     order_id = place(sandbox, order)
 
-    done = sips_worker.run("orders", "resolve", "c-1", "resubmit", "--yes", AMQP_URL=broker)
+    done = sips_worker.run("orders", "resolve", "c-1", "resubmit", "--yes", AMQP_URL=amqp_url)
 
-    assert (1, State.UNRESOLVED, 0) == (done.status, rows.again(order).state, count(broker, QUEUE))
+    assert (1, State.UNRESOLVED, 0) == (done.status, rows.again(order).state, count(amqp_url, QUEUE))
     assert f"SIPS lists the order after all, as {order_id} (Open)" in done.err
     assert f"`sips-worker orders resolve c-1 confirmed --order-id {order_id}`" in done.err
 
 
 def test_several_orders_under_the_number_are_for_a_person(
-    rows: Rows, sandbox: Sandbox, broker: str, sips_worker: CommandLine
+    rows: Rows, sandbox: Sandbox, amqp_url: str, sips_worker: CommandLine
 ) -> None:
     """Nobody can tell which one it is."""
     order = rows.unresolved("c-1")
     place(sandbox, order)
     place(sandbox, order)
 
-    done = sips_worker.run("orders", "resolve", "c-1", "resubmit", "--yes", AMQP_URL=broker)
+    done = sips_worker.run("orders", "resolve", "c-1", "resubmit", "--yes", AMQP_URL=amqp_url)
 
-    assert (1, State.UNRESOLVED, 0) == (done.status, rows.again(order).state, count(broker, QUEUE))
+    assert (1, State.UNRESOLVED, 0) == (done.status, rows.again(order).state, count(amqp_url, QUEUE))
     assert "SIPS lists several orders of customer DEMO001 under PO number PO-c-1" in done.err
 
 
-def test_a_look_that_fails_changes_nothing(rows: Rows, sandbox: Sandbox, broker: str, sips_worker: CommandLine) -> None:
+def test_a_look_that_fails_changes_nothing(rows: Rows, sandbox: Sandbox, amqp_url: str, sips_worker: CommandLine) -> None:
     """It says nothing of the order."""
     order = rows.unresolved("c-1")
     set_faults(sandbox, error_before={"rate": 1, "operations": ["ordersList"]})
 
-    done = sips_worker.run("orders", "resolve", "c-1", "resubmit", "--yes", AMQP_URL=broker)
+    done = sips_worker.run("orders", "resolve", "c-1", "resubmit", "--yes", AMQP_URL=amqp_url)
 
-    assert (1, State.UNRESOLVED, 0) == (done.status, rows.again(order).state, count(broker, QUEUE))
+    assert (1, State.UNRESOLVED, 0) == (done.status, rows.again(order).state, count(amqp_url, QUEUE))
     assert "the look at SIPS failed (sips-error: ordersList: " in done.err
     assert done.err.endswith("or add --without-look if you looked yourself\n")
 
 
-def test_a_person_may_answer_for_it_without_the_look(rows: Rows, sandbox: Sandbox, broker: str, sips_worker: CommandLine) -> None:
+def test_a_person_may_answer_for_it_without_the_look(
+    rows: Rows, sandbox: Sandbox, amqp_url: str, sips_worker: CommandLine
+) -> None:
     """Even while SIPS answers nothing."""
     order = rows.unresolved("c-1")
     set_faults(sandbox, error_before={"rate": 1, "operations": ["ordersList"]})
 
-    done = sips_worker.run("orders", "resolve", "c-1", "resubmit", "--yes", "--without-look", AMQP_URL=broker)
+    done = sips_worker.run("orders", "resolve", "c-1", "resubmit", "--yes", "--without-look", AMQP_URL=amqp_url)
 
-    assert (0, State.UNSENT, 1) == (done.status, rows.again(order).state, count(broker, QUEUE))
+    assert (0, State.UNSENT, 1) == (done.status, rows.again(order).state, count(amqp_url, QUEUE))
 
 
 def test_without_rabbitmq_nothing_is_decided(rows: Rows, sips_worker: CommandLine) -> None:
@@ -287,13 +278,13 @@ def test_without_rabbitmq_nothing_is_decided(rows: Rows, sips_worker: CommandLin
     assert "RabbitMQ cannot be reached" in done.err
 
 
-def test_the_rabbitmq_of_another_store_is_refused(rows: Rows, broker: str, sips_worker: CommandLine) -> None:
+def test_the_rabbitmq_of_another_store_is_refused(rows: Rows, amqp_url: str, sips_worker: CommandLine) -> None:
     """Its workers would know nothing of the order's first run."""
     order = rows.unresolved("c-1")
-    with channel(broker) as opened:
+    with channel(amqp_url) as opened:
         opened.exchange_declare("sips.store", "fanout", durable=True, arguments={"alternate-exchange": "another"})
 
-    done = sips_worker.run("orders", "resolve", "c-1", "resubmit", "--yes", AMQP_URL=broker)
+    done = sips_worker.run("orders", "resolve", "c-1", "resubmit", "--yes", AMQP_URL=amqp_url)
 
-    assert (2, State.UNRESOLVED, 0) == (done.status, rows.again(order).state, count(broker, QUEUE))
+    assert (2, State.UNRESOLVED, 0) == (done.status, rows.again(order).state, count(amqp_url, QUEUE))
     assert "this RabbitMQ belongs to another store" in done.err

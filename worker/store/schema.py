@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, MetaData, Table, Text
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.expression import ColumnElement
+from sqlalchemy.sql.functions import FunctionElement
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
@@ -108,7 +108,7 @@ controls = Table(
 )
 
 
-class now(ColumnElement[float]):  # noqa: N801 - reads as a function in SQL
+class now(FunctionElement[float]):  # noqa: N801 - reads as a function in SQL
     """The database's clock in seconds since 1970; workers' clocks differ."""
 
     inherit_cache = True

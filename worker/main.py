@@ -45,7 +45,7 @@ from worker.store.ledger import Ledger
 from worker.store.timers import Timers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import FrameType
 
     from worker.messaging.publisher import Publisher
@@ -110,7 +110,15 @@ def make_broker(settings: Settings, stopping: threading.Event, beats: Beats) -> 
     service = Service(gates, limits, settings, Facts(broker.publisher, settings).publish, stopping)
     client = _make_client(settings, limits, service)
     service.use(Probe(client, settings))
-    pipeline = make_pipeline(settings, client, broker.publisher, store, housekeeping=lifecycle.housekeeping, stopping=stopping)
+    pipeline = make_pipeline(
+        settings,
+        client,
+        broker.publisher,
+        store,
+        housekeeping=lifecycle.housekeeping,
+        up_seconds=service.up_seconds,
+        stopping=stopping,
+    )
     return broker
 
 
@@ -121,6 +129,7 @@ def make_pipeline(
     store: Store,
     *,
     housekeeping: Housekeeping,
+    up_seconds: Callable[[], float],
     stopping: threading.Event,
 ) -> Pipeline:
     """What executes deliveries."""
@@ -132,7 +141,7 @@ def make_pipeline(
     ticks = Ticks(
         ledger=ledger,
         timers=Timers(store),
-        reconcile=Reconcile(ledger, lookup, settings),
+        reconcile=Reconcile(ledger, lookup, settings, up_seconds),
         client=client,
         endings=endings,
         published=published,

@@ -138,7 +138,7 @@ class Settings(BaseSettings):
     absence_looks: int = Field(default=4, ge=1, description="looks that must find nothing before an order ends `.unknown`")
     absence_seconds: Seconds = Field(default=1_800.0, description="and how long after its send the last of them must be")
     absence_after_trouble_seconds: Seconds = Field(
-        default=600.0, description="and how long SIPS must have answered every look by then"
+        default=600.0, description="and how long SIPS must have been there and answered every look by then"
     )
     overdue_seconds: Seconds = Field(default=3_600.0, description="an order in SIPS' queue for longer is told as overdue, once")
     queued_seconds: Annotated[float, Field(gt=0)] = Field(

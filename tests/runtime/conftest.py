@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,11 +24,19 @@ if TYPE_CHECKING:
 def make(store: Store) -> Make:
     """Pipelines around stand-ins, with a real ledger."""
 
-    def made(recorder: Recorder, client: Client, **settings: Any) -> Pipeline:
+    def made(recorder: Recorder, client: Client, *, up_seconds: float = math.inf, **settings: Any) -> Pipeline:
         values = Settings(_env_file=None, **settings)
         publisher, stopping = cast("Publisher", recorder), threading.Event()
         stopping.set()
         housekeeping = Housekeeping(store=store, publisher=publisher, on_store=lambda _up: None, settings=values)
-        return make_pipeline(values, cast("SipsClient", client), publisher, store, housekeeping=housekeeping, stopping=stopping)
+        return make_pipeline(
+            values,
+            cast("SipsClient", client),
+            publisher,
+            store,
+            housekeeping=housekeeping,
+            up_seconds=lambda: up_seconds,
+            stopping=stopping,
+        )
 
     return made

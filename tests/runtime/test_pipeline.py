@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.acceptance.conftest import example
+from tests.orders import aged
 from tests.runtime.standins import Client, Make, Recorder, deliver
 from worker.messaging.delivery import Disposition
 from worker.messaging.publisher import PublishTimeoutError
@@ -93,6 +94,22 @@ def test_a_look_whose_outcome_was_not_confirmed_tells_it_when_its_tick_comes_aga
     pipeline.execute(deliver(TICK, tick, WATCHES, redelivered=True))
 
     assert ["sips.order.submit.succeeded", "sips.order.confirmed"] == [outcome["type"] for outcome in recorder.outcomes]
+
+
+@pytest.mark.parametrize(("up_seconds", "state"), [(599, State.IN_DOUBT), (601, State.UNRESOLVED)])
+def test_absence_is_not_concluded_soon_after_sips_came_back(make: Make, store: Store, up_seconds: float, state: State) -> None:
+    """It lists late then, and behind closed gates no look was made that could have failed."""
+    client, ledger = Client({}), Ledger(store)
+    pipeline = make(Recorder(), client, up_seconds=up_seconds)
+    pipeline.execute(deliver("sips.order.submit", example("ordersV2Submit.request"), "sips.orders"))
+    (order,) = ledger.search()
+    ledger.note(order, looks=3)
+    aged(store, order, 3_600)
+    client.body = {"orderList": []}
+
+    pipeline.execute(deliver(TICK, {"kind": "look", "ref": order.key, "claims": 0}, WATCHES))
+
+    assert [(state, 4)] == [(found.state, found.looks) for found in ledger.search()]
 
 
 @pytest.mark.parametrize(("asks", "state"), [(True, State.IN_DOUBT), (False, State.GAVE_UP)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -136,11 +137,12 @@ def test_an_outage_closes_every_gate_until_the_probe_is_answered(process: Proces
     """Each change is told once, in order; what ended meanwhile carries that SIPS was away; then it starts slowly."""
     process.call()
     sips.all(AWAY)
+    gone = time.monotonic()
     with capture_logs() as logs:
         for operation in ("ordersList", "deliveryDetails") * 3:
             process.call(operation)
 
-        assert {frozenset({SIPS_DOWN})} == process.reasons
+        assert ({frozenset({SIPS_DOWN})}, 0) == (process.reasons, process.service.up_seconds())
         error = process.call()
         assert error is not None
         assert error.while_away
@@ -153,6 +155,7 @@ def test_an_outage_closes_every_gate_until_the_probe_is_answered(process: Proces
     assert 0 <= process.data[0]["seconds"] <= process.data[1]["seconds"]
     assert [("warning", SIPS_DOWN), ("info", SIPS_DOWN)] == [(line["log_level"], line["reason"]) for line in logs]
     assert (False, False) == (process.limits.free, process.service.is_away())
+    assert 0 < process.service.up_seconds() < time.monotonic() - gone
 
 
 def test_no_command_opens_a_gate(process: Process, sips: Sips) -> None:

@@ -31,7 +31,7 @@ def test_there_are_the_promised_faults() -> None:
     """With the parameters that are their own."""
     assert {
         "lost_answer": set(),
-        "error_after": set(),
+        "error_after": {"status"},
         "error_before": {"status"},
         "slow": {"seconds"},
         "drip": {"interval"},

@@ -114,6 +114,9 @@ def test_an_error_can_come_after_the_order(sips: Caller, control: Control) -> No
     answer = sips.call("POST", SUBMIT, order())
     assert_documented("ordersV2Submit", answer, 500)
     assert 1 == len(control.orders)
+    control.set_faults(error_after={"status": 504})
+    assert 504 == sips.call("POST", SUBMIT, order()).status
+    assert 2 == len(control.orders)
 
 
 def test_an_answer_can_be_garbage(sips: Caller, control: Control) -> None:

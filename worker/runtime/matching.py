@@ -65,7 +65,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """When absence may be concluded: counted looks, seconds since the send, seconds since SIPS last failed to answer one."""
+    """When absence may be concluded: counted looks, seconds since the send, seconds since SIPS was last in trouble."""
 
     looks: int
     seconds_after_send: float
@@ -117,7 +117,7 @@ def conclude_absence(*, looks: int, since_send: float, since_trouble: float, pat
     Args:
         looks: counted ones, the last one included: answered 200, in the expected shape, not cut off.
         since_send: seconds from the send to the last look.
-        since_trouble: seconds since SIPS last failed to answer a look.
+        since_trouble: seconds since SIPS last failed to answer a look, or since it came back.
         patience: the settings.
         controlled: this SIPS was seen to list a known order and not to list an invented one.
     """

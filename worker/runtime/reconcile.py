@@ -14,7 +14,7 @@ from worker.store.schema import now
 from worker.store.transitions import Event, State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from worker.runtime.lookup import Lookup
     from worker.runtime.matching import Found
@@ -33,12 +33,20 @@ log = structlog.get_logger("worker")
 
 
 class Reconcile:
-    """What the timers `look` and `queued` do; each returns the seconds until the next look, or None when there is none."""
+    """What the timers `look` and `queued` do; each returns the seconds until the next look, or None when there is none.
 
-    def __init__(self, ledger: Ledger, lookup: Lookup, settings: Settings) -> None:
+    Args:
+        ledger: of this installation.
+        lookup: of orders at SIPS.
+        settings: of the process.
+        up_seconds: tells for how long SIPS has been there; behind closed gates no look is made that could fail.
+    """
+
+    def __init__(self, ledger: Ledger, lookup: Lookup, settings: Settings, up_seconds: Callable[[], float]) -> None:
         self._ledger = ledger
         self._lookup = lookup
         self._settings = settings
+        self._up_seconds = up_seconds
         self._voice = OrderVoice(settings.sips_environment)
         self._patience = matching.Patience(
             settings.absence_looks, settings.absence_seconds, settings.absence_after_trouble_seconds
@@ -75,7 +83,7 @@ class Reconcile:
         if matching.conclude_absence(
             looks=looks,
             since_send=order.read_at - (order.sent_at or order.created_at),
-            since_trouble=order.read_at - (order.trouble_at or 0.0),
+            since_trouble=min(order.read_at - (order.trouble_at or 0.0), self._up_seconds()),
             patience=self._patience,
             controlled=looks >= self._patience.looks and self._is_controlled(sips),
         ):

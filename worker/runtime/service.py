@@ -74,6 +74,7 @@ class Service:
         self._reason: str | None = None
         self._since = datetime.now(UTC)
         self._closed_at = 0.0
+        self._up_since = time.monotonic()
         self._looking = False
         self._news: deque[tuple[str, dict[str, Any]]] = deque()
         self._random = random.Random()  # noqa: S311 - jitter, no secret
@@ -85,6 +86,10 @@ class Service:
     def is_away(self) -> bool:
         """Whether the gates are closed, for whatever reason."""
         return self._reason is not None
+
+    def up_seconds(self) -> float:
+        """For how long SIPS has been there, as far as this process can tell: since it came back, or since the process began."""
+        return 0.0 if self.is_away() else time.monotonic() - self._up_since
 
     def ended(self, operation: Operation, end: Answer | SipsError) -> None:
         """A request ended; called in its thread for each."""
@@ -138,7 +143,8 @@ class Service:
         self._look_after()
 
     def _open(self, reason: str) -> None:
-        seconds = round(time.monotonic() - self._closed_at, 1)
+        self._up_since = time.monotonic()
+        seconds = round(self._up_since - self._closed_at, 1)
         self._row, self._reason = Row(), None
         self._limits.start_slowly()
         for gate in self._gates:

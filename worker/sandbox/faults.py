@@ -15,7 +15,7 @@ __all__ = ["FAULTS", "FaultError", "Faults"]
 #: Every fault and the parameters it takes beside `rate`, `count`, `operations` and `customers`, with their defaults.
 FAULTS: dict[str, dict[str, Any]] = {
     "lost_answer": {},
-    "error_after": {},
+    "error_after": {"status": 500},
     "error_before": {"status": 500},
     "slow": {"seconds": 5.0},
     "drip": {"interval": 1.0},

@@ -210,8 +210,8 @@ class Sandbox:
 
     def _spoiled(self, operation: str, customer: str | None) -> Reply | None:
         """Another answer than the one that the work came to."""
-        if self._faults.strikes("error_after", operation, customer) is not None:
-            return _reply(routes.error(500, "System Error"))
+        if broken := self._faults.strikes("error_after", operation, customer):
+            return _reply(routes.error(int(broken["status"]), "System Error"))
         if self._faults.strikes("garbage", operation, customer) is not None:
             return Reply(200, NOT_JSON)
         return None

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SOURCE = "shop"
 CUSTOMER = "DEMO001"
-VOICE = OrderVoice("sandbox")
+VOICE = OrderVoice("sandbox", max_bytes=1_000_000)
 
 
 def orders_url(folder: Path) -> str:

@@ -203,6 +203,8 @@ def test_readme_lists_exactly_the_settings_with_their_true_defaults() -> None:
         ("HEALTH_SECONDS", "0", "HEALTH_SECONDS: Input should be greater than 0"),
         ("MAX_MESSAGE_BYTES", "1023", "MAX_MESSAGE_BYTES: Input should be greater than or equal to 1024"),
         ("MAX_MESSAGE_BYTES", "134217729", "MAX_MESSAGE_BYTES: Input should be less than or equal to 134217728"),
+        ("MAX_EVENT_BYTES", "65535", "MAX_EVENT_BYTES: Input should be greater than or equal to 65536"),
+        ("MAX_EVENT_BYTES", "134217729", "MAX_EVENT_BYTES: Input should be less than or equal to 134217728"),
         ("LOG_FORMAT", "xml", "LOG_FORMAT: Input should be 'auto', 'json' or 'console'"),
     ],
 )

@@ -154,6 +154,12 @@ class Settings(BaseSettings):
     max_message_bytes: int = Field(
         default=1_048_576, ge=1_024, le=134_217_728, description="largest command body that is parsed; beyond: dead letter"
     )
+    max_event_bytes: int = Field(
+        default=8_388_608,
+        ge=65_536,
+        le=134_217_728,
+        description="largest event that is published; below RabbitMQ's max_message_size (16 MiB by default from 4.0)",
+    )
     health_port: int = Field(default=0, ge=0, le=65_535, description="port of /livez and /readyz; 0 or empty = none")
     health_host: str = Field(
         default="127.0.0.1", min_length=1, description="address that HEALTH_PORT is opened on; 0.0.0.0 = every one"

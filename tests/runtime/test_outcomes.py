@@ -54,6 +54,17 @@ def test_each_problem_of_a_payload_has_a_pointer_and_no_value() -> None:
     assert "Canary" not in str(problem)
 
 
+def test_a_payload_with_very_many_problems_names_the_first_of_them() -> None:
+    """The event that tells of them must stay small enough to be published."""
+    with pytest.raises(ValidationError) as caught:
+        PriceRequest.model_validate({"customerCode": "C", "branchCode": "B", "productList": [{}] * 10_000})
+
+    problem = outcomes.invalid_payload(caught.value)
+
+    assert outcomes.MAX_ERRORS == len(problem.errors)
+    assert f"{caught.value.error_count()} problem(s), the first {outcomes.MAX_ERRORS}" in problem.detail
+
+
 @pytest.mark.parametrize("payload", [None, [], "text", 7, True])
 def test_a_payload_that_is_no_object_points_to_the_whole(payload: object) -> None:
     """The empty pointer means the document itself."""

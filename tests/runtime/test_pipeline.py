@@ -25,6 +25,9 @@ from worker.store.ledger import Ledger
 from worker.store.timers import Timers
 from worker.store.transitions import State
 
+#: The smallest MAX_EVENT_BYTES.
+LIMIT = 65_536
+
 if TYPE_CHECKING:
     from worker.runtime.payload import Payload, Result
     from worker.sips import Sips
@@ -132,6 +135,36 @@ def test_a_handler_with_a_bug_leaves_an_order_in_doubt_only_if_sips_was_asked(
     assert state is order.state
     failed = [outcome["data"]["type"] for outcome in recorder.outcomes]
     assert ([] if asks else ["handler-fault"]) == failed
+
+
+def test_a_read_whose_outcome_is_too_large_to_publish_is_failed(make: Make) -> None:
+    """RabbitMQ would close the channel for it, again at every redelivery."""
+    recorder = Recorder()
+    delivery = deliver("sips.delivery.get", {"orderId": "1"}, "sips.queries")
+
+    make(recorder, Client({"deliveryList": [], "more": "x" * LIMIT}), max_event_bytes=LIMIT).execute(delivery)
+
+    (outcome,) = recorder.outcomes
+    data = outcome["data"]
+    assert ("sips.delivery.get.failed", "result-too-large", False) == (outcome["type"], data["type"], data["retryable"])
+    assert "MAX_EVENT_BYTES" in data["detail"]
+    assert Disposition.ACK is delivery.disposition
+
+
+def test_an_order_whose_answer_is_too_large_to_publish_is_told_as_succeeded_without_it(make: Make) -> None:
+    """SIPS has the order, so nothing else may be said of it; what is left out is named."""
+    recorder = Recorder()
+    answer = {"message": "Order Submitted", "orderID": "35818786", "queueID": None, "more": "x" * LIMIT}
+    delivery = deliver("sips.order.submit", example("ordersV2Submit.request"), "sips.orders")
+
+    make(recorder, Client(answer), max_event_bytes=LIMIT).execute(delivery)
+
+    succeeded, confirmed = recorder.outcomes
+    assert ["sips.order.submit.succeeded", "sips.order.confirmed"] == [succeeded["type"], confirmed["type"]]
+    said = succeeded["data"]
+    assert ("35818786", 200, None) == (said["result"]["orderId"], said["sips"]["status"], said["sips"]["body"])
+    assert "MAX_EVENT_BYTES" in said["sips"]["bodyOmitted"]
+    assert Disposition.ACK is delivery.disposition
 
 
 def test_an_answer_with_values_of_other_types_is_tried_again(make: Make) -> None:

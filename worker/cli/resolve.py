@@ -87,7 +87,8 @@ def resolve(
                 decisions.check_order_id(ledger, order, order_id or "")
                 what = f"it is confirmed as SIPS' order {order_id}, and a worker publishes sips.order.confirmed"
                 _ask(order, what, signature, yes=yes)
-                decisions.confirm(ledger, order, OrderVoice(settings.sips_environment), signature, order_id or "")
+                voice = OrderVoice(settings.sips_environment, max_bytes=settings.max_event_bytes)
+                decisions.confirm(ledger, order, voice, signature, order_id or "")
                 click.echo(f"confirmed as order {order_id}; a worker publishes sips.order.confirmed within seconds")
         except DecisionError as error:
             raise Refusal(str(error)) from None

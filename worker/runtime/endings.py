@@ -47,10 +47,14 @@ class Endings:
             self._publisher.send(message)
 
     def outcome(self, attempt: Attempt, command: Command, kind: str, data: dict[str, Any]) -> None:
-        """The command's outcome: `succeeded`, `failed` or `unknown`."""
+        """The command's outcome: `succeeded`, `failed` or `unknown`; a result that RabbitMQ would refuse is told as `failed`."""
         event_id = events.outcome_id(command.source, command.id, command.type, command.run)
         message = events.event(f"{command.type}.{kind}", event_id, data, self.context(attempt, command))
-        self.publish_outcome(attempt, command, message, kind)
+        size, limit = len(message.body), self._settings.max_event_bytes
+        if size > limit and kind == "succeeded":
+            self.fail(attempt, command, problems.result_too_large(size, limit))
+        else:
+            self.publish_outcome(attempt, command, message, kind)
 
     def publish_outcome(self, attempt: Attempt, command: Command, message: Message, kind: str) -> None:
         """An outcome that is built already, and its copy for whom the command named."""

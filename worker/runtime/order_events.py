@@ -47,22 +47,26 @@ def envelope(command: Command, properties: BasicProperties) -> str:
 
 
 class OrderVoice:
-    """Says things of orders in the name of one environment. Every id repeats: the same thing is said once."""
+    """Says things of orders in the name of one environment. Every id repeats: the same thing is said once.
 
-    def __init__(self, environment: str) -> None:
+    Args:
+        environment: sandbox, qa or production.
+        max_bytes: largest event.
+    """
+
+    def __init__(self, environment: str, *, max_bytes: int) -> None:
         self._environment = environment
+        self._max_bytes = max_bytes
 
     def succeeded(self, order: Order, answer: Answer | None) -> StoredEvent:
-        """The outcome of an order that SIPS has, or has in its queue."""
-        data = {
-            "command": _about(order),
-            "result": result(order),
-            "sips": {
-                "status": answer.status if answer is not None else None,
-                "body": orjson.Fragment(answer.raw) if answer is not None and answer.raw else None,
-            },
-        }
-        return self._outcome(order, "succeeded", data)
+        """The outcome of an order that SIPS has, or has in its queue; an answer too large for an event is left out of it."""
+        status, raw = (answer.status, answer.raw) if answer is not None else (None, b"")
+        data = {"command": _about(order), "result": result(order)}
+        said = self._outcome(order, "succeeded", data | {"sips": {"status": status, "body": orjson.Fragment(raw or b"null")}})
+        if len(said.body.encode()) <= self._max_bytes:
+            return said
+        omitted = f"the answer has {len(raw)} bytes; the limit MAX_EVENT_BYTES of the event is {self._max_bytes}"
+        return self._outcome(order, "succeeded", data | {"sips": {"status": status, "body": None, "bodyOmitted": omitted}})
 
     def failed(self, order: Order, problem: Problem) -> StoredEvent:
         """The outcome of an order that SIPS does not have."""

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from worker.messaging.envelope import Command
     from worker.sips import Answer
 
-__all__ = ["Problem", "RefusedError", "invalid_payload", "problem_data", "succeeded_data"]
+__all__ = ["MAX_ERRORS", "Problem", "RefusedError", "invalid_payload", "problem_data", "succeeded_data"]
+
+#: Faults of a payload that `.failed` lists at most: a million empty lines must not make an event that nobody can publish.
+MAX_ERRORS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +81,17 @@ def about(command: Command) -> dict[str, Any]:
 
 
 def invalid_payload(error: ValidationError) -> Problem:
-    """The problem of a payload that its model refuses: one JSON pointer per fault, no values."""
+    """The problem of a payload that its model refuses: one JSON pointer per fault up to `MAX_ERRORS`, no values."""
     errors = tuple(
         {"pointer": _pointer(fault["loc"]), "detail": fault["msg"].removeprefix("Value error, ")}
-        for fault in error.errors(include_url=False, include_context=False, include_input=False)
+        for fault in error.errors(include_url=False, include_context=False, include_input=False)[:MAX_ERRORS]
     )
+    number = error.error_count()
+    first = f", the first {MAX_ERRORS}" if number > MAX_ERRORS else ""
     return Problem(
         code="invalid-payload",
         title="The payload is not what the command needs",
-        detail=f"{len(errors)} problem(s), each with a JSON pointer into the payload",
+        detail=f"{number} problem(s){first}, each with a JSON pointer into the payload",
         errors=errors,
         key_reusable=True,
     )

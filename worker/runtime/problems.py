@@ -18,6 +18,7 @@ __all__ = [
     "expired",
     "from_sips",
     "handler_fault",
+    "result_too_large",
     "source_missing",
     "too_late",
     "unknown_type",
@@ -82,6 +83,12 @@ def handler_fault(error: Exception) -> Problem:
     """A bug of ours."""
     detail = f"the handler broke with {type(error).__name__}; see the worker's log"
     return Problem("handler-fault", "The worker has a fault", detail, retryable=True, key_reusable=True)
+
+
+def result_too_large(size: int, limit: int) -> Problem:
+    """SIPS answered, and the answer does not fit one message."""
+    detail = f"the outcome would have {size} bytes; the limit MAX_EVENT_BYTES is {limit}: ask for less at once"
+    return Problem("result-too-large", "The result does not fit one message", detail, key_reusable=True)
 
 
 def from_sips(error: SipsError, *, exhausted: bool) -> Problem:

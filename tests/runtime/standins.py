@@ -22,16 +22,17 @@ Make = Callable[..., Pipeline]
 
 
 class Recorder:
-    """Takes what is published; fails where it is told to."""
+    """Takes what is published; fails where it is told to, for `refused` only if an exchange is named there."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.error: Exception | None = None
+        self.refused: str | None = None
 
     def publish(self, message: Message, *, timeout: float) -> None:
         """As `Publisher.publish`."""
         assert timeout > 0
-        if self.error:
+        if self.error and self.refused in {None, message.exchange}:
             raise self.error
         self.messages.append(message)
 

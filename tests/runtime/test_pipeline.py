@@ -14,7 +14,7 @@ from tests.acceptance.conftest import example
 from tests.orders import aged
 from tests.runtime.standins import Client, Make, Recorder, deliver
 from worker.messaging.delivery import Disposition
-from worker.messaging.publisher import PublishTimeoutError
+from worker.messaging.publisher import PublishTimeoutError, RefusedError, UnroutableError
 from worker.messaging.topology import WATCHES
 from worker.runtime import pipeline as pipeline_module
 from worker.runtime.registry import registry
@@ -29,6 +29,7 @@ from worker.store.transitions import State
 LIMIT = 65_536
 
 if TYPE_CHECKING:
+    from worker.messaging.publisher import PublishError
     from worker.runtime.payload import Payload, Result
     from worker.sips import Sips
     from worker.store.engine import Store
@@ -38,6 +39,52 @@ def test_what_is_not_confirmed_goes_back(make: Make) -> None:
     """An ack before the confirm would lose the outcome."""
     recorder = Recorder()
     recorder.error = PublishTimeoutError("no confirm")
+    delivery = deliver("sips.delivery.get", {"orderId": "1"}, "sips.queries")
+
+    make(recorder, Client({"deliveryList": []})).execute(delivery)
+
+    assert delivery.disposition is None
+
+
+@pytest.mark.parametrize("error", [RefusedError("nacked"), UnroutableError("no queue")])
+def test_a_read_whose_outcome_rabbitmq_does_not_take_waits_longer_each_time(make: Make, error: PublishError) -> None:
+    """At once it would end the same, at SIPS' cost; the waits of an outage of SIPS are counted apart."""
+    recorder = Recorder()
+    recorder.error, recorder.refused = error, "sips.events"
+    pipeline = make(recorder, Client({"deliveryList": []}), retry_base_seconds=1)
+
+    for times in (0, 9):
+        headers = {"sips-put-off": times, "sips-waits": 2, "sips-attempt": 2, "x-delivery-count": 1}
+        delivery = deliver("sips.delivery.get", {"orderId": "1"}, "sips.queries", headers=headers, redelivered=True)
+        pipeline.execute(delivery)
+        assert Disposition.ACK is delivery.disposition
+
+    first, tenth = recorder.messages
+    steps = [int(message.exchange.removeprefix("sips.delay.r1.")) for message in (first, tenth)]
+    assert (steps[0] <= 2, steps[1] >= 256) == (True, True)
+    expected = {"sips-put-off": 10, "sips-waits": 2, "sips-attempt": 2, "sips-redelivered": True}
+    assert expected.items() <= tenth.properties.headers.items()
+
+
+def test_a_tick_that_rabbitmq_does_not_take_the_event_of_is_left_to_its_timer(make: Make, store: Store) -> None:
+    """The timer is due again by itself; the tick would go round until then."""
+    recorder = Recorder()
+    pipeline = make(recorder, Client({"message": "Order Submitted", "orderID": "35818786", "queueID": None}))
+    recorder.error = PublishTimeoutError("no confirm")
+    pipeline.execute(deliver("sips.order.submit", example("ordersV2Submit.request"), "sips.orders"))
+    (order,) = Ledger(store).search()
+    recorder.error = RefusedError("nacked")
+    tick = deliver(TICK, {"kind": "publish", "ref": order.key, "claims": 0}, WATCHES)
+
+    pipeline.execute(tick)
+
+    assert (Disposition.ACK, ["publish"], []) == (tick.disposition, list(Timers(store).of(order.key)), recorder.messages)
+
+
+def test_what_the_ladder_does_not_take_either_goes_back(make: Make) -> None:
+    """Nothing is lost where nothing can be published."""
+    recorder = Recorder()
+    recorder.error = RefusedError("nacked")
     delivery = deliver("sips.delivery.get", {"orderId": "1"}, "sips.queries")
 
     make(recorder, Client({"deliveryList": []})).execute(delivery)

@@ -308,16 +308,13 @@ class Publisher:
             self._ready(channel)
             return
         method = frame.method
-        error = None
-        if not isinstance(method, spec.Basic.Ack):
-            error = RefusedError("RabbitMQ nacked the message; a queue it goes to is full or failing")
+        nacked = not isinstance(method, spec.Basic.Ack)
         tags = [method.delivery_tag]
         if method.multiple:
             tags = [tag for tag in self._unconfirmed if tag <= method.delivery_tag]
         for tag in tags:
             if pending := self._unconfirmed.pop(tag, None):
-                unroutable = UnroutableError(f"no queue is bound for {_name(pending.message)}") if pending.returned else None
-                pending.finish(unroutable or error)
+                pending.finish(_error_of(pending, nacked=nacked))
         if self._suspects:
             self._suspects -= 1
             self._send_queued()
@@ -330,6 +327,13 @@ class Publisher:
             if same and not pending.returned:
                 pending.returned = True
                 return
+
+
+def _error_of(confirmed: _Pending, *, nacked: bool) -> PublishError | None:
+    name = _name(confirmed.message)
+    if confirmed.returned:
+        return UnroutableError(f"no queue is bound for {name}")
+    return RefusedError(f"RabbitMQ nacked {name}; a queue it goes to is full or failing") if nacked else None
 
 
 def _name(message: Message) -> str:

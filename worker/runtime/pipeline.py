@@ -1,7 +1,7 @@
 """What happens to one delivery, top to bottom: read, check, handle, publish, settle.
 
 Every step that ends a command publishes first and sets the delivery's disposition after the confirm. What is not confirmed
-leaves the disposition unset, and the delivery goes back to its queue.
+leaves the disposition unset, and the delivery goes back to its queue; where that would mend nothing, it waits on the ladder.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from worker.messaging import topology
 from worker.messaging.dead_letters import CRASH_ON_READ
 from worker.messaging.delivery import Disposition
 from worker.messaging.envelope import EnvelopeError, parse
-from worker.messaging.publisher import PublishError
+from worker.messaging.publisher import PublishError, RefusedError, UnroutableError
 from worker.ops.crash_points import reached
+from worker.ops.seldom import Seldom
 from worker.runtime import history, outcomes, poison, problems, retry
 from worker.runtime.attempt import Attempt
 from worker.runtime.payload import guess_identity
@@ -45,6 +46,16 @@ __all__ = ["Pipeline"]
 #: Seconds a worker thread waits before it gives back a command whose outcome RabbitMQ did not take, so that nothing is
 #: nacked in circles while the reason is not one that closes the gate.
 GIVE_BACK_SECONDS = 1.0
+
+#: Header that counts how often a command was put off: there was no use in carrying it out, for no fault of its own.
+PUT_OFF = "sips-put-off"
+
+#: What a person can do where RabbitMQ takes no message of a kind, and the seconds between two lines that say so.
+REFUSED_ADVICE = (
+    "if it names sips.events: a queue that is bound for this event is full and rejects (x-overflow: reject-publish), or may not "
+    "be written to: let its consumer catch up, raise its limit or use drop-head; else run `sips-worker doctor`"
+)
+REFUSED_LINE_SECONDS = 60.0
 
 log = structlog.get_logger("worker")
 
@@ -85,6 +96,7 @@ class Pipeline:
         self._on_store_down = on_store_down
         self._random = random.Random()  # noqa: S311 - jitter, no secret
         self._policy = retry.Policy.of(settings)
+        self._may_tell_of_refusal = Seldom(REFUSED_LINE_SECONDS)
 
     def execute(self, delivery: Delivery) -> None:
         """Carry a delivery to its end and set its disposition; never raises."""
@@ -93,6 +105,10 @@ class Pipeline:
             self._run(attempt)
             reached("settled")
             delivery.disposition = Disposition.ACK
+        except (RefusedError, UnroutableError) as error:
+            if self._may_tell_of_refusal():
+                log.error("RabbitMQ takes no message of a kind; its commands wait", error=str(error), check=REFUSED_ADVICE)  # noqa: TRY400
+            self._put_off(attempt, str(error))
         except PublishError as error:
             self._give_back(attempt, str(error))
         except StoreError as error:
@@ -102,6 +118,27 @@ class Pipeline:
             log.exception("an attempt broke; its command goes back to the queue", queue=delivery.queue)
             self._give_back(attempt, "a fault of the worker itself")
         (log.info if attempt.error is None else log.warning)("attempt", **attempt.log_fields())
+
+    def _put_off(self, attempt: Attempt, error: str) -> None:
+        """To be carried out later, longer after each time, at no attempt's cost; at once it would end the same.
+
+        Going round between its queue and SIPS, it would also be taken for one that kills its process.
+        """
+        delivery = attempt.delivery
+        attempt.final = False
+        if is_tick(delivery):
+            attempt.outcome, attempt.error = "put-off", error  # its timer is due again by itself
+            delivery.disposition = Disposition.ACK
+            return
+        times = history.count(delivery, PUT_OFF)
+        seconds = retry.wait_seconds(times, self._policy, self._random, longest=self._policy.max_seconds)
+        try:
+            self._endings.try_again(attempt, seconds, {PUT_OFF: times + 1} | history.marks(delivery))
+        except PublishError as other:
+            self._give_back(attempt, f"{error}; {other}")
+        else:
+            attempt.outcome, attempt.error = "put-off", error
+            delivery.disposition = Disposition.ACK
 
     def _give_back(self, attempt: Attempt, error: str) -> None:
         attempt.outcome, attempt.final, attempt.error = "requeued", False, error

@@ -106,9 +106,9 @@ def _delay(doublings: int, longest: float, policy: Policy, error: SipsError, ran
     return max(mean * random.uniform(1 - JITTER, 1 + JITTER), error.retry_after or 0.0)
 
 
-def wait_seconds(waits: int, policy: Policy, random: Random) -> float:
-    """The delay of a repeat that costs no attempt, after so many of them."""
-    mean: float = min(policy.base_seconds * 2 ** min(waits, 30), LONGEST_WAIT, policy.max_seconds)
+def wait_seconds(waits: int, policy: Policy, random: Random, *, longest: float = LONGEST_WAIT) -> float:
+    """The delay of a repeat that costs no attempt, after so many of them; `longest` mean delay in seconds."""
+    mean: float = min(policy.base_seconds * 2 ** min(waits, 30), longest, policy.max_seconds)
     return mean * random.uniform(1 - JITTER, 1 + JITTER)
 
 

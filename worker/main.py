@@ -102,6 +102,7 @@ def make_broker(settings: Settings, stopping: threading.Event, beats: Beats) -> 
         store=store,
         publisher=broker.publisher,
         on_store=StoreGate(broker.gates, store, settings),
+        repair=broker.keeper.repair,
         settings=settings,
         beat=beats.touch,
     )

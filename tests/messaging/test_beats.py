@@ -13,7 +13,7 @@ from tests.proxy import Proxy
 from worker.main import make_topology
 from worker.messaging import connection
 from worker.messaging.broker import RabbitBroker
-from worker.messaging.consumer import TOPOLOGY_SECONDS
+from worker.messaging.keeper import LOOK_SECONDS
 from worker.messaging.topology import ORDERS, QUERIES, SUSPECTS
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def test_what_may_take_long_is_said_beforehand(subject: Subject) -> None:
     """A look at the topology, which RabbitMQ may keep waiting, and the pause before the next attempt to connect."""
     subject.start()
     eventually(lambda: not subject.broker.unready(), "it consumes")
-    assert dict.fromkeys((ORDERS, QUERIES, SUSPECTS), TOPOLOGY_SECONDS) == {
+    assert dict.fromkeys((ORDERS, QUERIES, SUSPECTS), LOOK_SECONDS) == {
         name: seconds for name, seconds in subject.patience.items() if seconds
     }
 

@@ -26,6 +26,12 @@ def test_a_delay_becomes_one_of_its_neighbouring_rungs(seconds: float, seed: int
     assert rung * 2 >= min(seconds, DELAY_SECONDS[-1])
 
 
+def test_above_a_rung_are_the_longer_ones() -> None:
+    """Up to the last, which has none above it."""
+    assert (32_768, 65_536, 131_072) == ladder.from_step(32_768)
+    assert (131_072,) == ladder.from_step(131_072)
+
+
 def test_the_mean_of_many_delays_is_the_delay_that_was_asked_for() -> None:
     """Rounding is random in proportion."""
     source = random.Random(7)

@@ -186,6 +186,16 @@ def test_a_missing_exchange_is_repaired_and_the_message_published(amqp_url: str)
             opened.exchange_delete("test.vanished")
 
 
+def test_a_missing_exchange_that_cannot_be_repaired_is_an_error_of_its_own_caller(running: Running, amqp_url: str) -> None:
+    """Sent again with the others it would close each new channel, until its time is up."""
+    with pytest.raises(UnroutableError, match=r"test\.nowhere key: .* 404 NOT_FOUND"):
+        running.publisher.publish(message("key", "test.nowhere"), timeout=30)
+
+    assert running.up.wait(30)
+    running.publisher.publish(message(body=b"next"), timeout=30)
+    assert [b"next"] == [body for _properties, body in take_all(amqp_url, QUERIES)]
+
+
 def test_unconfirmed_messages_are_published_again_after_a_cut(amqp_url: str) -> None:
     """The caller waits through the reconnect and gets its confirm."""
     proxy, through = Proxy.of(amqp_url)

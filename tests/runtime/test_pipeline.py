@@ -81,6 +81,19 @@ def test_a_tick_that_rabbitmq_does_not_take_the_event_of_is_left_to_its_timer(ma
     assert (Disposition.ACK, ["publish"], []) == (tick.disposition, list(Timers(store).of(order.key)), recorder.messages)
 
 
+def test_a_step_of_the_ladder_that_takes_nothing_is_stepped_over(make: Make) -> None:
+    """Somebody deleted it, and the worker has no right to put it back."""
+    recorder = Recorder()
+    recorder.error, recorder.refused = UnroutableError("no queue"), "sips.delay.r1.1"
+    throttled = Client(error=Throttled("deliveryDetails", "too many calls", executed=Executed.NO))
+    delivery = deliver("sips.delivery.get", {"orderId": "1"}, "sips.queries")
+
+    make(recorder, throttled, retry_base_seconds=0.1).execute(delivery)
+
+    (message,) = recorder.messages
+    assert ("sips.delay.r1.2", Disposition.ACK) == (message.exchange, delivery.disposition)
+
+
 def test_what_the_ladder_does_not_take_either_goes_back(make: Make) -> None:
     """Nothing is lost where nothing can be published."""
     recorder = Recorder()

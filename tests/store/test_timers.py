@@ -51,6 +51,18 @@ def test_of_many_that_claim_at_once_each_timer_goes_to_one(timers: Timers) -> No
     assert 40 == refs.total() + len(rest)
 
 
+def test_claims_that_are_given_back_are_due_at_once(timers: Timers) -> None:
+    """But for those that were set anew, or claimed by another, meanwhile."""
+    for ref in ("a", "b", "moved", "kept"):
+        timers.start("look", ref, -1.0)
+    claimed = timers.claim(9, lease_seconds=LEASE)
+    timers.start("look", "moved", LEASE)
+
+    timers.give_back(timer for timer in claimed if timer.ref != "kept")
+
+    assert {"a", "b"} == {timer.ref for timer in timers.claim(9, lease_seconds=LEASE)}
+
+
 def test_a_claim_that_comes_to_nothing_is_made_again(timers: Timers) -> None:
     """When its lease is over."""
     timers.start("look", "a", -1.0)

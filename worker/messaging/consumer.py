@@ -18,6 +18,7 @@ import structlog
 
 from worker.messaging.connection import describe, unwatched
 from worker.messaging.delivery import Delivery, Disposition
+from worker.messaging.keeper import LOOK_SECONDS
 from worker.messaging.topology import TopologyError
 
 if TYPE_CHECKING:
@@ -35,10 +36,6 @@ __all__ = ["DeliveryProxy", "RabbitConsumer"]
 
 #: Seconds before a channel is opened again after RabbitMQ closed it, and between two tries to declare the topology.
 RETRY_SECONDS = 1.0
-
-#: Seconds that a look at the topology (or the wait for another thread's) may take without being stuck: RabbitMQ may be
-#: there and not answer, at each of its addresses, and pika gives an open connection up after 2 x (heartbeat + 5 s).
-TOPOLOGY_SECONDS = 180.0
 
 #: Deliveries that ran on a lost channel, remembered so that their redelivery is settled with them and not run again.
 MAX_ORPHANS = 1000
@@ -157,7 +154,7 @@ class RabbitConsumer(dramatiq.Consumer):
             closed.wait(RETRY_SECONDS)
 
     def _check_topology(self) -> bool:
-        self._beat(self._queue, allow=TOPOLOGY_SECONDS)
+        self._beat(self._queue, allow=LOOK_SECONDS)
         try:
             self._keeper.ensure()
         except (TopologyError, pika.exceptions.AMQPError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Keep the topology in place: declare it once per connection, and again when something turned out to be missing."""
+"""Keep the topology in place: declare it once per connection, when something turned out to be missing, and now and then."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from worker.messaging.topology import TopologyError
 if TYPE_CHECKING:
     from worker.messaging.topology import Topology
 
-__all__ = ["TopologyKeeper"]
+__all__ = ["LOOK_SECONDS", "TopologyKeeper"]
+
+#: Seconds that a look at the topology (or the wait for another thread's) may take without being stuck: RabbitMQ may be
+#: there and not answer, at each of its addresses, and pika gives an open connection up after 2 x (heartbeat + 5 s).
+LOOK_SECONDS = 180.0
 
 log = structlog.get_logger(__name__)
 
@@ -30,16 +34,18 @@ class TopologyKeeper:
         self._lock = threading.Lock()
         self._wanted = 1
         self._done = 0
+        self._refusal: TopologyError | None = None  # of the right to configure, on this connection to RabbitMQ
         self._failures = 0
         self._failure: Exception = TopologyError("not looked at yet")
 
     def invalidate(self) -> None:
-        """Something is missing, or the broker may have lost it: the next `ensure` looks again."""
+        """Something is missing, or it is another broker or user by now: the next `ensure` looks again."""
+        self._refusal = None
         self._wanted += 1
 
     def repair(self) -> None:
         """Look again now; what goes wrong is logged, as the caller can only try again later."""
-        self.invalidate()
+        self._wanted += 1
         try:
             self.ensure()
         except (TopologyError, pika.exceptions.AMQPError, OSError) as error:
@@ -79,12 +85,15 @@ class TopologyKeeper:
                 connection.close()
 
     def _declare_or_check(self, connection: pika.BlockingConnection) -> None:
-        try:
-            self._topology.declare(connection.channel())
-        except TopologyError as error:
-            # A worker may run without the right to configure; then somebody else must have declared all of it.
-            if not error.access_refused:
-                raise
-            missing = self._topology.check(connection)
-            if missing:
-                raise TopologyError(f"{error}; missing: {', '.join(missing)}") from None
+        if self._refusal is None:
+            try:
+                self._topology.declare(connection.channel())
+            except TopologyError as error:
+                if not error.access_refused:
+                    raise
+                self._refusal = error
+            else:
+                return
+        # A worker may run without the right to configure; then somebody else must have declared all of it.
+        if missing := self._topology.check(connection):
+            raise TopologyError(f"{self._refusal}; missing: {', '.join(missing)}")

@@ -19,7 +19,7 @@ from worker.messaging.topology import DEAD, DELAY_SECONDS, RETRY, delay_exchange
 if TYPE_CHECKING:
     from random import Random
 
-__all__ = ["PERSISTENT", "dead_letter", "delayed", "returned", "step", "without_history"]
+__all__ = ["PERSISTENT", "dead_letter", "delayed", "from_step", "returned", "step", "without_history"]
 
 #: AMQP delivery mode of a message that survives a restart of the broker.
 PERSISTENT = 2
@@ -46,6 +46,11 @@ def step(seconds: float, random: Random) -> int:
     upper = bisect.bisect_left(DELAY_SECONDS, seconds)
     low, high = DELAY_SECONDS[upper - 1], DELAY_SECONDS[upper]
     return high if random.random() < (seconds - low) / (high - low) else low
+
+
+def from_step(seconds: int) -> tuple[int, ...]:
+    """A rung and the longer ones, in their order."""
+    return DELAY_SECONDS[DELAY_SECONDS.index(seconds) :]
 
 
 def delayed(

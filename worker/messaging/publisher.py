@@ -57,7 +57,7 @@ class PublishError(Exception):
 
     PublishError
     ├── PublishTimeoutError   no confirm in time: the connection is away, blocked, or the broker is slow
-    ├── UnroutableError       no queue is bound for it; it was returned
+    ├── UnroutableError       no queue is bound for it and it was returned, or its exchange is missing
     └── RefusedError          nacked (a full or failing queue), or it cannot be written, or not in one frame, or RabbitMQ
                               closes the channel for it (too large, no right to publish there)
     """
@@ -68,7 +68,7 @@ class PublishTimeoutError(PublishError):
 
 
 class UnroutableError(PublishError):
-    """A mandatory message had no queue to go to."""
+    """A mandatory message had no queue to go to, or its exchange is missing."""
 
 
 class RefusedError(PublishError):
@@ -158,7 +158,7 @@ class Publisher:
         return self._channel is not None and not self._blocked
 
     def publish(self, message: Message, *, timeout: float) -> None:
-        """Publish and wait for the confirm, at most `timeout` seconds; where no queue is bound, repair and try once more.
+        """Publish and wait for the confirm, at most `timeout` seconds; where there is no way, repair and try once more.
 
         Raises:
             PublishTimeoutError, UnroutableError, RefusedError: see `PublishError`.
@@ -243,10 +243,7 @@ class Publisher:
             return
         log.warning("RabbitMQ closed the publishing channel; opening another", error=describe(error))
         self._on_state(False)
-        if getattr(error, "reply_code", None) == spec.NOT_FOUND:
-            threading.Thread(target=self._repair, name="repair-topology", daemon=True).start()
-        else:
-            self._find_the_refused(error)
+        self._find_the_refused(error)
         self._connection.call_later(REOPEN_SECONDS, lambda: self._reopen(connection))
 
     def _find_the_refused(self, error: BaseException) -> None:
@@ -254,7 +251,8 @@ class Publisher:
         if len(self._unconfirmed) == 1:
             (pending,) = self._unconfirmed.values()
             self._unconfirmed.clear()
-            pending.finish(RefusedError(f"RabbitMQ refuses {_name(pending.message)}: {describe(error)}"))
+            kind = UnroutableError if getattr(error, "reply_code", None) == spec.NOT_FOUND else RefusedError
+            pending.finish(kind(f"RabbitMQ refuses {_name(pending.message)}: {describe(error)}"))
         self._suspects = len(self._unconfirmed)
 
     def _reopen(self, connection: Connection) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from typing import TYPE_CHECKING, Any
 
 from worker import __version__
 from worker.messaging import events, ladder, topology
+from worker.messaging.publisher import RefusedError, UnroutableError
 from worker.ops.crash_points import reached
 from worker.runtime import history, outcomes, poison, problems
 from worker.sips import Executed
@@ -24,6 +26,9 @@ __all__ = ["Endings"]
 
 #: A command whose type no worker knows fails under this type where not even that could be read.
 UNNAMED_TYPE = "sips.command"
+
+#: Rungs of the ladder that are tried where one does not take a message.
+RUNGS_TRIED = 3
 
 
 class Endings:
@@ -75,15 +80,28 @@ class Endings:
     def try_again(self, attempt: Attempt, seconds: float, headers: dict[str, Any]) -> None:
         """The same message after about so many seconds, with these of our headers."""
         delivery = attempt.delivery
-        rung = ladder.step(seconds, self._random)
         if history.count(delivery, poison.CRASHES):
             # It came to an end of its own, so it is innocent; that it was delivered before is still true.
             headers = headers | {poison.CRASHES: 0, history.REDELIVERED: True}
-        message = ladder.delayed(
-            delivery.body, delivery.properties, delivery.routing_key, queue=history.home(delivery), seconds=rung, headers=headers
-        )
-        self.publish(attempt, message)
-        attempt.outcome = "retry"
+        self._delay(attempt, history.home(delivery), seconds, headers)
+
+    def _delay(self, attempt: Attempt, queue: str, seconds: float, headers: dict[str, Any]) -> None:
+        """Over the ladder to a queue. A rung that somebody deleted and that cannot be put back is stepped over."""
+        delivery = attempt.delivery
+        *rungs, last = ladder.from_step(ladder.step(seconds, self._random))[:RUNGS_TRIED]
+
+        def publish(rung: int) -> None:
+            message = ladder.delayed(
+                delivery.body, delivery.properties, delivery.routing_key, queue=queue, seconds=rung, headers=headers
+            )
+            self.publish(attempt, message)
+            attempt.outcome = "retry"
+
+        for rung in rungs:
+            with contextlib.suppress(RefusedError, UnroutableError):
+                publish(rung)
+                return
+        publish(last)
 
     def wait_for_a_worker_that_knows(self, attempt: Attempt, command: Command) -> None:
         """An unknown type may be known to a newer worker that is being rolled out: wait some times, then fail."""
@@ -92,17 +110,8 @@ class Endings:
         if waits >= len(delays):
             self.give_up(attempt, command, problems.unknown_type(command))
             return
-        delivery = attempt.delivery
-        message = ladder.delayed(
-            delivery.body,
-            delivery.properties,
-            delivery.routing_key,
-            queue=topology.UNDELIVERED,
-            seconds=ladder.step(delays[waits], self._random),
-            headers={"sips-unknown": waits + 1} | history.marks(delivery),
-        )
-        self.publish(attempt, message)
-        attempt.outcome = "retry"
+        headers = {"sips-unknown": waits + 1} | history.marks(attempt.delivery)
+        self._delay(attempt, topology.UNDELIVERED, delays[waits], headers)
 
     def return_to_its_queue(self, attempt: Attempt, handler: Handler) -> None:
         """The broker set it aside (expired there, over the delivery limit, no binding), or it was routed by another key."""

@@ -1,7 +1,11 @@
-"""One thread per process that keeps things going: timers become ticks, published events are marked, the store is probed."""
+"""One thread per process that keeps things going.
+
+Timers become ticks, published events are marked, the store is probed, and what somebody deleted of the topology is put back.
+"""
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -9,7 +13,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from worker.messaging.connection import unwatched
-from worker.messaging.publisher import PublishError
+from worker.messaging.keeper import LOOK_SECONDS
+from worker.messaging.publisher import PublishError, PublishTimeoutError
 from worker.runtime.ticks import tick
 from worker.store.errors import StoreError
 from worker.store.ledger import Ledger
@@ -33,6 +38,9 @@ ROUND_SECONDS = 1.0
 NAME = "housekeeping"
 STORE_SECONDS = 30.0
 
+#: Seconds between two looks at the topology; half as much or as little again.
+TOPOLOGY_SECONDS = 60.0
+
 #: Timers that one round claims at most, and the seconds for which others leave them alone.
 CLAIM_LIMIT = 100
 CLAIM_SECONDS = 60.0
@@ -50,6 +58,7 @@ class Housekeeping:
         store: of this installation.
         publisher: of ticks.
         on_store: called with True when the store answers, with False when it does not.
+        repair: declares the topology again; does not raise.
         settings: of the process.
         beat: told that the rounds go on, and for how many seconds the next step may take.
     """
@@ -60,6 +69,7 @@ class Housekeeping:
         store: Store,
         publisher: Publisher,
         on_store: Callable[[bool], None],
+        repair: Callable[[], None] = lambda: None,
         settings: Settings,
         beat: Beat = unwatched,
     ) -> None:
@@ -68,6 +78,8 @@ class Housekeeping:
         self._timers = Timers(store)
         self._publisher = publisher
         self._on_store = on_store
+        self._repair = repair
+        self._repair_at = time.monotonic() + _until_next_look()
         self._settings = settings
         self._beat = beat
         self._published: list[str] = []
@@ -108,6 +120,7 @@ class Housekeeping:
     def _round(self) -> None:
         """Never raises: what fails now is tried again in the next round."""
         try:
+            self._look_at_topology()
             check(self._store)
             self._on_store(True)
             self._mark()
@@ -119,6 +132,13 @@ class Housekeeping:
             self._stopped.wait(ROUND_SECONDS)
         except Exception:
             log.exception("housekeeping broke; the next round tries again")
+
+    def _look_at_topology(self) -> None:
+        """A part that nobody publishes to would be missed by nobody: the ladder gives back through bindings of its own."""
+        if self._publisher.is_up and time.monotonic() >= self._repair_at:
+            self._beat(NAME, LOOK_SECONDS)
+            self._repair()
+            self._repair_at = time.monotonic() + _until_next_look()
 
     def _mark(self) -> None:
         with self._lock:
@@ -134,12 +154,20 @@ class Housekeeping:
     def _tick(self) -> None:
         end = time.monotonic() + CLAIM_SECONDS / 2
         while timers := self._timers.claim(CLAIM_LIMIT, lease_seconds=CLAIM_SECONDS):
-            for timer in timers:
+            for position, timer in enumerate(timers):
                 self._beat(NAME, self._settings.publish_seconds)
                 try:
                     self._publisher.publish(tick(timer), timeout=self._settings.publish_seconds)
+                except PublishTimeoutError as error:
+                    log.warning("no tick can be published; the timers wait for RabbitMQ", error=str(error))
+                    self._timers.give_back(timers[position:])
+                    return
                 except PublishError as error:
                     log.warning("a tick was not published; it comes again", kind=timer.kind, error=str(error))
                     return
             if len(timers) < CLAIM_LIMIT or time.monotonic() > end:
                 return
+
+
+def _until_next_look() -> float:
+    return TOPOLOGY_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, no secret

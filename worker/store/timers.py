@@ -63,6 +63,13 @@ class Timers:
         with self._store.write() as connection:
             connection.execute(update(timers).where(_same(timer)).values(due=now() + seconds))
 
+    def give_back(self, claimed: Iterable[Timer]) -> None:
+        """Nothing came of these claims: the timers are due at once, but for those that were set anew meanwhile."""
+        theirs = tuple_(timers.c.kind, timers.c.ref, timers.c.claims)
+        given_back = [(timer.kind, timer.ref, timer.claims) for timer in claimed]
+        with self._store.write() as connection:
+            connection.execute(update(timers).where(theirs.in_(given_back)).values(due=now()))
+
     def start(self, kind: str, ref: str, seconds: float) -> None:
         """Set a timer; one of the same kind for the same thing is moved."""
         with self._store.write() as connection:

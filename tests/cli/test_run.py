@@ -10,11 +10,12 @@ from click.testing import CliRunner
 
 from tests.amqp import EventTap, channel, eventually
 from tests.cli.conftest import CLIENT_SECRET, NOBODY
+from tests.cli.orders.conftest import set_faults
 from worker.cli import cli
 from worker.client import CommandClient
 from worker.local.stack import Worker
 from worker.main import make_topology
-from worker.messaging.topology import ORDERS, SUSPECTS, UNDELIVERED
+from worker.messaging.topology import DEAD, ORDERS, QUERIES, SUSPECTS, UNDELIVERED, delay_exchange
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,9 +44,9 @@ def test_options_win_over_the_environment(node: RabbitMQNode, private_url: str, 
     assert sorted([ORDERS, prefetch, UNDELIVERED, prefetch, SUSPECTS, "1"] * 3) == sorted(rows)
 
 
-def consuming(worker: Worker) -> int:
-    """Consumers that have started."""
-    return sum(line["event"] == "consuming" for line in worker.lines())
+def consuming(worker: Worker, *queues: str) -> int:
+    """Consumers that have started, of these queues or of any."""
+    return sum(line["event"] == "consuming" and (not queues or line["queue"] in queues) for line in worker.lines())
 
 
 @pytest.mark.parametrize("names", ["shop", "orders,shop", "sips.shop", "sips.undelivered", "sips.sips.orders"])
@@ -91,23 +92,75 @@ def test_what_would_stop_every_process_is_one_line_before_any_starts(
     assert err.startswith(f"sips-worker: {line}")
 
 
+def settings_for(url: str, sandbox: Sandbox) -> dict[str, str]:
+    """The settings of a worker on a virtual host."""
+    return {
+        "AMQP_URL": url,
+        "SIPS_BASE_URL": sandbox.url,
+        "SIPS_CLIENT_ID": "us",
+        "SIPS_CLIENT_SECRET": CLIENT_SECRET,
+        "RETRY_BASE_SECONDS": "0.5",
+        "LOG_FORMAT": "json",
+    }
+
+
+def what_is_lacking(worker: Worker) -> list[str]:
+    """What the worker says of the topology."""
+    return errors(worker, "the topology is not in place; trying again")
+
+
+def errors(worker: Worker, event: str) -> list[str]:
+    """The errors on the lines of an event."""
+    return [line["error"] for line in worker.lines() if line["event"] == event]
+
+
+def test_a_queue_with_other_arguments_is_one_line_until_it_is_gone(declared: VirtualHost, sandbox: Sandbox, folder: Path) -> None:
+    """Whatever the number of queues that wait for it; which argument, both values, and what to do."""
+    with channel(declared.url) as opened:
+        opened.queue_delete(DEAD)
+        opened.queue_declare(DEAD, durable=True, arguments={"x-queue-type": "quorum", "x-delivery-limit": 20})
+    with Worker("worker", folder, settings_for(declared.url, sandbox)) as worker:
+        eventually(lambda: what_is_lacking(worker), "it says what is wrong")
+        with channel(declared.url) as opened:
+            opened.queue_delete(DEAD)
+        eventually(lambda: consuming(worker), "it goes on by itself")
+
+        (said,) = what_is_lacking(worker)
+    assert said.startswith(f"queue {DEAD}: PRECONDITION_FAILED - inequivalent arg 'x-delivery-limit' for queue '{DEAD}' ")
+    assert said.endswith("; it exists with other arguments: drain and delete it, then declare again")
+
+
+def test_a_deleted_ladder_step_that_may_not_be_put_back_is_stepped_over(
+    declared: VirtualHost, sandbox: Sandbox, folder: Path
+) -> None:
+    """The retry takes the next one, and a line says what is missing and what to do."""
+    step = delay_exchange(1)
+    with (
+        Worker("worker", folder, settings_for(declared.limited_url, sandbox)) as worker,
+        EventTap(declared.url) as tap,
+        CommandClient(declared.url, source="tests") as client,
+    ):
+        eventually(lambda: consuming(worker, QUERIES), "it takes reads")
+        with channel(declared.url) as opened:
+            opened.exchange_delete(step)
+        set_faults(sandbox, error_before={"rate": 1, "count": 1, "operations": ["deliveryDetails"]})
+        command = client.publish("sips.delivery.get", {"orderId": "35818786"})
+
+        outcome = tap.outcome(command)
+        (said,) = what_is_lacking(worker)
+    assert ("sips.delivery.get.succeeded", 2) == (outcome["type"], outcome["data"]["command"]["attempts"])
+    advice = "give the user the right to configure it, or declare it once with `sips-worker topology declare`"
+    assert said.endswith(f"; {advice}; missing: exchange {step}")
+
+
 def test_without_the_right_to_configure_a_worker_waits_for_the_topology(
     empty: VirtualHost, sandbox: Sandbox, folder: Path
 ) -> None:
     """Says so, and works as soon as somebody else has declared it."""
-    settings = {
-        "AMQP_URL": empty.limited_url,
-        "SIPS_BASE_URL": sandbox.url,
-        "SIPS_CLIENT_ID": "us",
-        "SIPS_CLIENT_SECRET": CLIENT_SECRET,
-        "LOG_FORMAT": "json",
-    }
-    with Worker("worker", folder, settings) as worker:
-        lacks = "the topology is not in place; trying again"
-        said = eventually(lambda: [line for line in worker.lines() if line["event"] == lacks], "it says what it lacks")[0]
-        assert "error" == said["level"]
-        assert "ACCESS_REFUSED" in said["error"]
-        assert f"queue {ORDERS}" in said["error"]
+    with Worker("worker", folder, settings_for(empty.limited_url, sandbox)) as worker:
+        (said,) = eventually(lambda: what_is_lacking(worker), "it says what it lacks")
+        assert "ACCESS_REFUSED" in said
+        assert f"queue {ORDERS}" in said
 
         with channel(empty.url) as opened:
             make_topology().declare(opened)
@@ -115,4 +168,6 @@ def test_without_the_right_to_configure_a_worker_waits_for_the_topology(
         with EventTap(empty.url) as tap, CommandClient(empty.url, source="tests") as client:
             command = client.publish("sips.delivery.get", {"orderId": "35818786"})
             assert "sips.delivery.get.succeeded" == tap.outcome(command)["type"]
+        refused = eventually(lambda: errors(worker, "orders are not taken"), "it says what it needs for orders")[0]
+        assert r"give the user the right to configure it (^sips\.store$)" in refused
         assert 0 == worker.stop()

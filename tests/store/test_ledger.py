@@ -237,6 +237,15 @@ def test_a_row_of_a_newer_release_is_left_alone(ledger: Ledger, store: Store) ->
         ledger.claim(new_order(key=order.key), owner="me", lease_seconds=LEASE)
 
 
+def test_a_row_in_a_state_that_nobody_knows_is_left_alone(ledger: Ledger, store: Store) -> None:
+    """Whatever its version says."""
+    order = claimed(ledger)
+    set_back(store, order, state="teleported")
+
+    with pytest.raises(RowAhead, match="written by a newer release"):
+        ledger.find(order.key)
+
+
 def test_an_order_is_found_by_every_name_it_has(ledger: Ledger) -> None:
     """Key, command, PO number, SIPS' ids, transaction; and by its state."""
     order = claimed(ledger)

@@ -157,9 +157,7 @@ class RabbitConsumer(dramatiq.Consumer):
         self._beat(self._queue, allow=LOOK_SECONDS)
         try:
             self._keeper.ensure()
-        except (TopologyError, pika.exceptions.AMQPError, OSError) as error:
-            text = str(error) if isinstance(error, TopologyError) else describe(error)
-            log.error("the topology is not in place; trying again", queue=self._queue, error=text)  # noqa: TRY400
+        except (TopologyError, pika.exceptions.AMQPError, OSError):
             with contextlib.suppress(queue.Empty):
                 self._inbox.get(timeout=RETRY_SECONDS)
             return False

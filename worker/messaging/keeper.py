@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pika
 import structlog
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
-from worker.messaging.connection import parameters
+from worker.messaging.connection import describe, parameters
 from worker.messaging.topology import TopologyError
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ __all__ = ["LOOK_SECONDS", "TopologyKeeper"]
 #: Seconds that a look at the topology (or the wait for another thread's) may take without being stuck: RabbitMQ may be
 #: there and not answer, at each of its addresses, and pika gives an open connection up after 2 x (heartbeat + 5 s).
 LOOK_SECONDS = 180.0
+
+#: Seconds between two lines that say the same.
+TELL_SECONDS = 60.0
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +40,7 @@ class TopologyKeeper:
         self._wanted = 1
         self._done = 0
         self._refusal: TopologyError | None = None  # of the right to configure, on this connection to RabbitMQ
+        self._told, self._tell_again = "", 0.0
         self._failures = 0
         self._failure: Exception = TopologyError("not looked at yet")
 
@@ -44,15 +50,13 @@ class TopologyKeeper:
         self._wanted += 1
 
     def repair(self) -> None:
-        """Look again now; what goes wrong is logged, as the caller can only try again later."""
+        """Look again now; the caller can only try again later if that does not help."""
         self._wanted += 1
-        try:
+        with contextlib.suppress(TopologyError, pika.exceptions.AMQPError, OSError):
             self.ensure()
-        except (TopologyError, pika.exceptions.AMQPError, OSError) as error:
-            log.error("the topology cannot be repaired", error=str(error))  # noqa: TRY400 - the text is the message
 
     def ensure(self) -> None:
-        """Return when the topology is in place.
+        """Return when the topology is in place; what is in its way is logged, once a minute.
 
         Raises:
             TopologyError: it cannot be brought about; the text says what to do.
@@ -69,8 +73,17 @@ class TopologyKeeper:
                 self._look()
             except Exception as error:
                 self._failures, self._failure = self._failures + 1, error
+                self._tell(error)
                 raise
-            self._done = target
+            self._done, self._told = target, ""
+
+    def _tell(self, error: Exception) -> None:
+        """Every queue's thread asks each second, and one line is enough for all of them."""
+        text = str(error) if isinstance(error, TopologyError) else describe(error)
+        now = time.monotonic()
+        if text != self._told or now >= self._tell_again:
+            self._told, self._tell_again = text, now + TELL_SECONDS
+            log.error("the topology is not in place; trying again", error=text)
 
     def _look(self) -> None:
         try:

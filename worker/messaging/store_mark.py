@@ -9,7 +9,7 @@ import pika
 import pika.exceptions
 
 from worker.messaging.connection import parameters
-from worker.messaging.topology import PRECONDITION_FAILED, TopologyError
+from worker.messaging.topology import ACCESS_REFUSED, PRECONDITION_FAILED, TopologyError
 
 __all__ = ["STORE", "mark_broker"]
 
@@ -35,7 +35,13 @@ def mark_broker(url: str, store_id: str, *, heartbeat: int) -> None:
                 "this RabbitMQ belongs to another store: its orders are written down elsewhere. Point DATABASE_URL to that "
                 f"store; or, if it is gone for good, delete the exchange {STORE} and look every open order up at SIPS"
             ) from None
-        raise TopologyError(f"exchange {STORE}: {error.reply_text}") from None
+        advice = (
+            r"give the user the right to configure it (^sips\.store$), and nothing more: only by declaring it does a worker "
+            "learn whether this RabbitMQ belongs to its store"
+            if error.reply_code == ACCESS_REFUSED
+            else "see RabbitMQ's log"
+        )
+        raise TopologyError(f"exchange {STORE}: {error.reply_text}; {advice}") from None
     finally:
         if connection.is_open:
             connection.close()

@@ -15,6 +15,7 @@ import structlog
 from worker.messaging.connection import unwatched
 from worker.messaging.keeper import LOOK_SECONDS
 from worker.messaging.publisher import PublishError, PublishTimeoutError
+from worker.ops.seldom import Seldom
 from worker.runtime.ticks import tick
 from worker.store.errors import StoreError
 from worker.store.ledger import Ledger
@@ -37,6 +38,9 @@ ROUND_SECONDS = 1.0
 #: What the loop is called where its progress is watched, and the seconds that a database which hangs may cost a round.
 NAME = "housekeeping"
 STORE_SECONDS = 30.0
+
+#: Seconds between two lines that say that the store cannot be used.
+STORE_LINE_SECONDS = 60.0
 
 #: Seconds between two looks at the topology; half as much or as little again.
 TOPOLOGY_SECONDS = 60.0
@@ -78,6 +82,7 @@ class Housekeeping:
         self._timers = Timers(store)
         self._publisher = publisher
         self._on_store = on_store
+        self._may_tell_of_store = Seldom(STORE_LINE_SECONDS)
         self._repair = repair
         self._repair_at = time.monotonic() + _until_next_look()
         self._settings = settings
@@ -122,13 +127,15 @@ class Housekeeping:
         try:
             self._look_at_topology()
             check(self._store)
+            self._may_tell_of_store = Seldom(STORE_LINE_SECONDS)
             self._on_store(True)
             self._mark()
             if self._publisher.is_up:
                 self._tick()
         except StoreError as error:
             self._on_store(False)
-            log.warning("the store cannot be used; orders and timers wait", error=str(error))
+            if self._may_tell_of_store():
+                log.warning("the store cannot be used; orders and timers wait", error=str(error))
             self._stopped.wait(ROUND_SECONDS)
         except Exception:
             log.exception("housekeeping broke; the next round tries again")

@@ -25,7 +25,7 @@ from worker.runtime.attempt import Attempt
 from worker.runtime.payload import guess_identity
 from worker.runtime.ticks import is_tick
 from worker.sips import Deadline, Sips, SipsError, Unreadable
-from worker.store.errors import StoreError
+from worker.store.errors import RowAhead, StoreError
 
 if TYPE_CHECKING:
     import threading
@@ -111,6 +111,8 @@ class Pipeline:
             self._put_off(attempt, str(error))
         except PublishError as error:
             self._give_back(attempt, str(error))
+        except RowAhead as error:
+            self._put_off(attempt, str(error))  # for a worker of that release; the store is well
         except StoreError as error:
             self._on_store_down(error)
             self._give_back(attempt, str(error))

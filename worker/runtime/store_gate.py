@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pika.exceptions
@@ -22,6 +23,9 @@ __all__ = ["STORE_DOWN", "StoreGate"]
 #: Reason of a gate: the store cannot be used.
 STORE_DOWN = "store-down"
 
+#: Seconds before a broker that belongs to another store is asked again, and a line says so again: only a person can mend it.
+REFUSED_SECONDS = 30.0
+
 #: The queues whose messages are written down, or come from what is.
 QUEUES = (topology.ORDERS, topology.WATCHES)
 
@@ -36,13 +40,14 @@ class StoreGate:
         self._store = store
         self._settings = settings
         self._marked = False
+        self._mark_at = 0.0
         self._close()
 
     def __call__(self, up: bool) -> None:
         """Open or close."""
         if not up:
             self._close()
-        elif self._marked or self._mark():
+        elif self._marked or (time.monotonic() >= self._mark_at and self._mark()):
             for gate in self._gates:
                 gate.open(STORE_DOWN)
 
@@ -56,6 +61,7 @@ class StoreGate:
             mark_broker(self._settings.amqp_url.get_secret_value(), self._store.id, heartbeat=self._settings.amqp_heartbeat)
         except topology.TopologyError as error:
             log.error("orders are not taken", error=str(error))  # noqa: TRY400 - the text is the message
+            self._mark_at = time.monotonic() + REFUSED_SECONDS
         except (pika.exceptions.AMQPError, OSError):
             pass  # the connections tell of it themselves, and without them nothing is consumed anyway
         else:

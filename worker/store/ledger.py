@@ -46,6 +46,9 @@ Say = Callable[[Order], Sequence[StoredEvent]]
 _COLUMNS = tuple(field for field in Order.__slots__ if field != "read_at")
 _ROW = (*(orders.c[name] for name in _COLUMNS), orders.c.row_version, now().label("read_at"))
 
+#: The states that this release knows.
+_STATES = frozenset(State)
+
 
 @dataclass(frozen=True, slots=True)
 class Moved:
@@ -308,7 +311,7 @@ def _one(connection: Connection, condition: ColumnElement[bool]) -> Order | None
 
 
 def _order(row: Row[Any]) -> Order:
-    if row.row_version > ROW_VERSION:
+    if row.row_version > ROW_VERSION or row.state not in _STATES:
         raise RowAhead(row.key, row.row_version)
     values = {name: getattr(row, name) for name in _COLUMNS}
     return Order(**values | {"state": State(row.state), "read_at": row.read_at})

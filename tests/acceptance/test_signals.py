@@ -12,6 +12,8 @@ from tests.acceptance.test_process import children, consuming, in_flight
 from tests.amqp import EventTap, eventually
 from tests.proxy import Proxy
 from worker.client import CommandClient
+from worker.local.processes import free_ports
+from worker.ops.health_reports import PREFIX, parent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,19 +43,26 @@ def test_ctrl_c_lets_running_commands_end(
 def test_a_hangup_starts_anew_with_the_settings_read_again(
     amqp_url: str, tap: EventTap, client: CommandClient, make_worker: Callable[..., Worker], tmp_path: Path
 ) -> None:
-    """In the same process, which a supervisor watches."""
-    worker = make_worker(amqp_url)
+    """In the same process, which a supervisor watches; nothing of the one before is left."""
+    worker = make_worker(amqp_url, HEALTH_PORT=str(free_ports(1)[0]))
     consuming(worker)
     before = children(worker.process.pid)
     (tmp_path / ".env").write_text("PROCESSES=2\n")
 
     worker.signal(signal.SIGHUP)
 
-    eventually(lambda: len(set(children(worker.process.pid)) - set(before)) == 2, "two new processes run")
+    eventually(lambda: len(set(children(worker.process.pid)) - set(before)) == 3, "two new ones run, and the one that answers")
     command = client.publish(DELIVERY, {"orderId": "35818786"})
     assert f"{DELIVERY}.succeeded" == tap.outcome(command)["type"]
+    assert 1 == reports(worker)
     assert 0 == worker.stop()
+    assert 0 == reports(worker)
     assert "Traceback" not in worker.log.read_text(encoding="utf-8")
+
+
+def reports(worker: Worker) -> int:
+    """How many folders there are with reports of a worker's health."""
+    return len(list(parent().glob(f"{PREFIX}{worker.process.pid}-*")))
 
 
 def test_a_worker_waits_for_rabbitmq(amqp_url: str, sandbox: Sandbox, make_worker: Callable[..., Worker]) -> None:

@@ -6,10 +6,13 @@ import os
 import resource
 import threading
 
+import pytest
 import structlog
+from pika.adapters.utils.connection_workflow import AMQPConnectionWorkflowFailed, AMQPConnectorSocketConnectError
+from pika.exceptions import AMQPConnectionError, ChannelClosedByBroker
 
 from tests.amqp import eventually
-from worker.messaging.connection import ConnectionThread
+from worker.messaging.connection import ConnectionThread, describe
 
 
 def test_it_connects_as_soon_as_it_can_although_nothing_could_be_opened(amqp_url: str) -> None:
@@ -29,3 +32,21 @@ def test_it_connects_as_soon_as_it_can_although_nothing_could_be_opened(amqp_url
 
         assert up.wait(30)
         thread.stop(5)
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (
+            AMQPConnectionError(
+                AMQPConnectionWorkflowFailed([OSError("first"), AMQPConnectorSocketConnectError(OSError("last"))])
+            ),
+            "AMQPConnectionError: AMQPConnectionWorkflowFailed: AMQPConnectorSocketConnectError: OSError: last",
+        ),
+        (ChannelClosedByBroker(404, "NOT_FOUND - no exchange"), "ChannelClosedByBroker 404 NOT_FOUND - no exchange"),
+        (AMQPConnectionError(), "AMQPConnectionError"),
+    ],
+)
+def test_an_error_is_described_down_to_its_cause(error: Exception, text: str) -> None:
+    """Nobody else tells it: pika's own lines are not written."""
+    assert text == describe(error)

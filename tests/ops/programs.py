@@ -162,7 +162,7 @@ def dramatiq_boot() -> None:
     configure()
     dramatiq.set_broker(StubBroker(middleware=[]))
     log.info("booted", stdout=type(sys.stdout).__name__)
-    logging.getLogger("pika.adapters").error("Socket failed to connect with %s", SECRET)
+    logging.getLogger("pika.connection").error("Socket failed to connect with %s", SECRET)
     logging.getLogger("dramatiq.worker.WorkerThread").debug("Received message")
 
 

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 def test_a_record_of_a_stdlib_logger_becomes_a_line(output: Output) -> None:
     """Message, level, logger and extra fields, in the form of every line."""
-    logging.getLogger("pika.adapters").warning("Socket %s closed", 5, extra={"host": "rabbit"})
+    logging.getLogger("pika.connection").warning("Socket %s closed", 5, extra={"host": "rabbit"})
 
     line = output.line()
     assert line["event"] == "Socket 5 closed"
     assert line["level"] == "warning"
-    assert line["logger"] == "pika.adapters"
+    assert line["logger"] == "pika.connection"
     assert line["host"] == "rabbit"
     assert line["environment"] == "qa"
     assert "exception" not in line
@@ -65,6 +65,7 @@ def test_libraries_are_as_loud_as_they_should_be(output: Output) -> None:
     logging.getLogger("dramatiq.WorkerProcess(0)").info("Worker process is ready for action.")
     logging.getLogger("dramatiq.worker").debug("Received message")
     logging.getLogger("pika").info("Created channel")
+    logging.getLogger("pika.adapters.utils.connection_workflow").error("AMQP connection workflow failed")
     logging.getLogger("urllib3.connectionpool").info("Starting new connection")
     logging.getLogger("anything").info("noise")
 

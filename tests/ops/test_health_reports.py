@@ -11,7 +11,7 @@ import pytest
 from tests.amqp import eventually
 from worker.ops import health_reports
 from worker.ops.health import Beats, Report
-from worker.ops.health_reports import Reporter, folder, temporary_folder
+from worker.ops.health_reports import FOLDER, PREFIX, Reporter, folder, parent, temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,3 +119,13 @@ def test_the_folder_is_known_to_the_processes_started_meanwhile() -> None:
         assert (path, 0o700) == (folder(), path.stat().st_mode & 0o777)
 
     assert (None, False) == (folder(), path.exists())
+
+
+def test_what_a_program_left_that_this_one_has_replaced_is_deleted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """SIGHUP executes another program in the same process, without an end; a folder of anybody else is left alone."""
+    own, other = parent() / f"{PREFIX}{os.getpid()}-before", tmp_path / f"{PREFIX}1-other"
+    for left, is_there in ((own, False), (other, True)):
+        left.mkdir()
+        monkeypatch.setenv(FOLDER, str(left))
+        with temporary_folder():
+            assert is_there == left.exists()

@@ -314,7 +314,7 @@ def test_the_workers_of_dramatiq_log_to_the_inherited_output() -> None:
     lines.extend(map(orjson.loads, rest.splitlines()))
 
     booted = [line for line in lines if line["event"] == "booted"]
-    pika = [line["event"] for line in lines if line.get("logger") == "pika.adapters"]
+    pika = [line["event"] for line in lines if line.get("logger") == "pika.connection"]
     assert [line["stdout"] for line in booted] == ["StreamablePipe"] * 2
     assert pika == ["Socket failed to connect with [redacted]"] * 2
     assert not any(line["event"] == "Received message" for line in lines)

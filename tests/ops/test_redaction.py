@@ -180,3 +180,10 @@ def test_hidden_twice_is_hidden_once(forgotten: None) -> None:
     KNOWN.keep("31415926")
 
     assert redacted("token=31415926-tail x") == "token=[redacted] x"
+
+
+def test_the_fingerprint_of_a_token_is_no_secret() -> None:
+    """It is what tells one token from another in the log."""
+    line = {"event": "SIPS token fetched", "fingerprint": "9f86d081884c", "seconds": 3600}
+
+    assert line == orjson.loads(redact(orjson.dumps(line)))

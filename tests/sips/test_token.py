@@ -336,5 +336,5 @@ def test_log_lines_name_tokens_by_their_fingerprint(endpoint: Endpoint, clock: C
         ("warning", token.fingerprint, None),
         ("warning", token.fingerprint, None),
         ("warning", None, "sips-token-unavailable"),
-    ] == [(line["log_level"], line.get("token"), line.get("code")) for line in lines]
+    ] == [(line["log_level"], line.get("fingerprint"), line.get("code")) for line in lines]
     assert "token-1" not in repr(lines)

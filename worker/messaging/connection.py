@@ -222,10 +222,10 @@ class ConnectionThread:
 
 
 def describe(error: BaseException) -> str:
-    """An AMQP error in one line: its class and, where RabbitMQ gave them, code and text. Never an address or password."""
+    """An AMQP error in one line: its class, what lies below it, and RabbitMQ's own code and text. Never a password."""
     code, text = getattr(error, "reply_code", None), getattr(error, "reply_text", None)
     if code is not None:
         return f"{type(error).__name__} {code} {text}"
-    causes = getattr(error, "args", ())
+    causes = (*getattr(error, "exceptions", ())[-1:], getattr(error, "exception", None), *error.args)
     inner = next((cause for cause in causes if isinstance(cause, BaseException)), None)
     return f"{type(error).__name__}: {describe(inner)}" if inner else f"{type(error).__name__}: {error}".strip(": ")

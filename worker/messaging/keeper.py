@@ -78,7 +78,12 @@ class TopologyKeeper:
             self._done, self._told = target, ""
 
     def _tell(self, error: Exception) -> None:
-        """Every queue's thread asks each second, and one line is enough for all of them."""
+        """Every queue's thread asks each second, and one line is enough for all of them.
+
+        That RabbitMQ is away is told by the connections themselves.
+        """
+        if isinstance(error, pika.exceptions.AMQPConnectionError):
+            return
         text = str(error) if isinstance(error, TopologyError) else describe(error)
         now = time.monotonic()
         if text != self._told or now >= self._tell_again:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["adopt"]
 
 #: The quietest level that is logged, per library. dramatiq tells of starts and stops at INFO and of each message only at
-#: DEBUG; its command line sets pika to CRITICAL in the children, which would hide why a connection failed.
-LEVELS = {"dramatiq": logging.INFO, "pika": logging.WARNING, "urllib3": logging.WARNING}
+#: DEBUG; its command line sets pika to CRITICAL in the children, which would hide what is odd about a connection. Its
+#: adapters write up to seven lines for each attempt to connect that fails; the one that is ours says the same.
+LEVELS = {"dramatiq": logging.INFO, "pika": logging.WARNING, "pika.adapters": logging.CRITICAL, "urllib3": logging.WARNING}
 
 #: Attributes that every record has; any other was passed in `extra`.
 RECORD_ATTRIBUTES = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from worker.ops.health import Beats
 
-__all__ = ["FOLDER", "Reporter", "folder", "read", "temporary_folder"]
+__all__ = ["FOLDER", "PREFIX", "Reporter", "folder", "parent", "read", "temporary_folder"]
 
 #: The variable of the environment that tells the processes of one worker their folder.
 FOLDER = "SIPS_WORKER_HEALTH_FOLDER"
@@ -32,6 +32,9 @@ FOLDER = "SIPS_WORKER_HEALTH_FOLDER"
 #: Memory in the shape of a folder, on Linux: no disk is written to, and it is there where the root file system is
 #: read-only. (multiprocessing, which starts our processes, prefers it as well.)
 MEMORY = "/dev/shm"  # noqa: S108 - the folder in it is made by mkdtemp, for this user alone
+
+#: How the folder's name begins; the process id of the manager follows, which it keeps over SIGHUP.
+PREFIX = "sips-worker-health-"
 
 #: Seconds between two reports, at most.
 REPORT_SECONDS = 1.0
@@ -42,11 +45,21 @@ REPORTS_PER_LIMIT = 10
 log = structlog.get_logger(__name__)
 
 
+def parent() -> Path:
+    """Where the folders are made."""
+    return Path(MEMORY if os.access(MEMORY, os.W_OK | os.X_OK) else tempfile.gettempdir())
+
+
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A private folder for the reports, which the processes started meanwhile know; deleted at the end."""
-    parent = MEMORY if os.access(MEMORY, os.W_OK | os.X_OK) else None
-    path = Path(tempfile.mkdtemp(prefix="sips-worker-", dir=parent))
+    """A private folder for the reports, which the processes started meanwhile know; deleted at the end.
+
+    SIGHUP puts another program in this one's place, without an end: the next one deletes what the process had before.
+    """
+    prefix = f"{PREFIX}{os.getpid()}-"
+    if (before := folder()) and before.name.startswith(prefix):
+        shutil.rmtree(before, ignore_errors=True)
+    path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent()))
     os.environ[FOLDER] = str(path)
     try:
         yield path

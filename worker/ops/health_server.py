@@ -81,7 +81,8 @@ def serve(settings: Settings, reports: Path) -> int:
         server.serve_forever(LOOK_SECONDS)
     finally:
         server.server_close()
-        shutil.rmtree(reports, ignore_errors=True)  # a killed manager could not do it
+        if server.is_orphan():
+            shutil.rmtree(reports, ignore_errors=True)  # a killed manager could not do it; another waits for the last report
     return 0
 
 
@@ -110,8 +111,12 @@ class HealthServer(ThreadingHTTPServer):
 
     def service_actions(self) -> None:
         """End with the process manager, whatever ended it."""
-        if os.getppid() != self._manager:
+        if self.is_orphan():
             sys.exit(0)
+
+    def is_orphan(self) -> bool:
+        """Whether the process manager has ended."""
+        return os.getppid() != self._manager
 
     def is_working(self) -> bool:
         """Whether a process that reported has not ended yet."""

@@ -92,10 +92,10 @@ class TokenManager:
         if token is None or token.fingerprint != fingerprint:
             return
         if time.monotonic() - token.obtained_at < self._min_age:
-            log.warning("SIPS refused a young token, which is kept", token=fingerprint)
+            log.warning("SIPS refused a young token, which is kept", fingerprint=fingerprint)
             return
         self._refused = fingerprint
-        log.warning("SIPS refused the token, another one is fetched", token=fingerprint)
+        log.warning("SIPS refused the token, another one is fetched", fingerprint=fingerprint)
 
     def check(self, deadline: Deadline) -> float:
         """Fetch a token now, whatever is in memory; how long it lives, in seconds.
@@ -152,7 +152,7 @@ class TokenManager:
         token = issue(grant, time.monotonic(), self._jitter())
         self._token, self._refused = token, None
         self._failures, self._failure, self._retry_at = 0, None, 0.0
-        log.info("SIPS token fetched", token=token.fingerprint, seconds=round(token.expires_at - token.obtained_at))
+        log.info("SIPS token fetched", fingerprint=token.fingerprint, seconds=round(token.expires_at - token.obtained_at))
         return token
 
     def _note_failure(self, error: TokenError) -> None:

@@ -13,6 +13,7 @@ from worker.cli.order_text import as_object, details, heading, outlook, table
 from worker.cli.resolve import resolve
 from worker.cli.store_access import opened_store
 from worker.cli.which_order import which_order
+from worker.cli.withdraw import withdraw
 from worker.runtime.order_words import rfc3339
 from worker.runtime.timeline import timeline
 from worker.store.ledger import Ledger
@@ -49,6 +50,7 @@ def orders() -> None:
 
 
 orders.add_command(resolve)
+orders.add_command(withdraw)
 
 
 @orders.command(name="list")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
-import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -12,7 +10,7 @@ import click
 import pika.exceptions
 
 from worker import settings as settings_module
-from worker.cli.order_text import details, heading
+from worker.cli.ask import ask, login
 from worker.cli.refusal import CANNOT, Refusal
 from worker.cli.store_access import opened_store
 from worker.cli.which_order import which_order
@@ -70,7 +68,7 @@ def resolve(
         raise click.UsageError("`confirmed` needs --order-id N, and nothing else does")
     if order_id is not None and not (order_id.isascii() and order_id.isdigit()):
         raise click.UsageError(f"--order-id {order_id!r} is no order id of SIPS: those are numbers")
-    settings, signature = settings_module.load(), Signature(by or _login(), note)
+    settings, signature = settings_module.load(), Signature(by or login(), note)
     with opened_store(settings) as store:
         ledger = Ledger(store)
         order = which_order(ledger, text)
@@ -80,13 +78,13 @@ def resolve(
             if chosen is Decision.RESUBMIT:
                 _resubmit(settings, store, order, signature, looks=not without_look, yes=yes)
             elif chosen is Decision.ABANDONED:
-                _ask(order, "its PO number is free again, and nothing more is done for it", signature, yes=yes)
+                ask(order, "its PO number is free again, and nothing more is done for it", signature, yes=yes)
                 decisions.abandon(ledger, order, signature)
                 click.echo("abandoned")
             else:
                 decisions.check_order_id(ledger, order, order_id or "")
                 what = f"it is confirmed as SIPS' order {order_id}, and a worker publishes sips.order.confirmed"
-                _ask(order, what, signature, yes=yes)
+                ask(order, what, signature, yes=yes)
                 voice = OrderVoice(settings.sips_environment, max_bytes=settings.max_event_bytes)
                 decisions.confirm(ledger, order, voice, signature, order_id or "")
                 click.echo(f"confirmed as order {order_id}; a worker publishes sips.order.confirmed within seconds")
@@ -104,9 +102,9 @@ def _resubmit(settings: Settings, store: Store, order: Order, signature: Signatu
         if again:
             last = recorded_decisions(order)[-1]
             decided = f"its command is published once more; {last['by']} decided at {last['at']} to send it again"
-            _ask(order, decided, None, yes=yes)
+            ask(order, decided, None, yes=yes)
         else:
-            _ask(order, f"run {order.run + 1}: it is sent to SIPS again, under a new transaction id", signature, yes=yes)
+            ask(order, f"run {order.run + 1}: it is sent to SIPS again, under a new transaction id", signature, yes=yes)
         sent = decisions.resubmit(ledger, order, signature)
         try:
             publisher.publish(command_message(sent), timeout=settings.publish_seconds)
@@ -149,26 +147,3 @@ def _publishing(settings: Settings, store: Store) -> Iterator[Publisher]:
         yield publisher
     finally:
         publisher.stop(timeout=2.0)
-
-
-def _ask(order: Order, what: str, signature: Signature | None, *, yes: bool) -> None:
-    """Show what is known, say what will happen, and go on only with a yes."""
-    for line in (*heading(order), "", *details(order, payload=False), ""):
-        click.echo(line)
-    click.echo(f"{click.style('then', bold=True)}   {what}")
-    if signature is not None:
-        click.echo(f"       written down as decided by {signature.by}{f': {signature.note}' if signature.note else ''}")
-    click.echo()
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise Refusal("nothing was changed: without a terminal to ask on, this needs --yes", status=CANNOT)
-    if not click.confirm("Do it?"):
-        raise Refusal("nothing was changed")
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        raise click.UsageError("nobody knows who you are; say it with --by NAME") from None

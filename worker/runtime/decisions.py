@@ -1,4 +1,4 @@
-"""What a person decides about an order that was looked up without a result; who, when and why is kept with the order."""
+"""What a person decides about an order; who, when and why is kept with the order."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from worker.runtime.order_words import MEANING, name, person_can, printable
 from worker.runtime.orders import LOOK_TIMER
 from worker.runtime.redrive import next_transaction_id
 from worker.runtime.submission import transaction_id
+from worker.runtime.withdrawals import call_off
 from worker.sips import SipsError
 from worker.store.ledger import PUBLISH
 from worker.store.transitions import Event, State
@@ -36,12 +37,14 @@ __all__ = [
     "is_resubmitted",
     "look_once_more",
     "refuse",
+    "refuse_withdrawal",
     "resubmit",
+    "withdraw",
 ]
 
 
 class Decision(StrEnum):
-    """What can be decided."""
+    """What can be decided about an order that was looked up without a result."""
 
     #: SIPS has the order.
     CONFIRMED = "confirmed"
@@ -62,7 +65,7 @@ class Signature:
     by: str
     note: str | None = None
 
-    def record(self, order: Order, decision: Decision, **more: Any) -> str:
+    def record(self, order: Order, decision: str, **more: Any) -> str:
         """The decision as JSON for the order's row; earlier ones stay in it."""
         at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         record = {"decision": decision, "by": self.by, "at": at, "note": self.note, "run": order.run, **more}
@@ -85,11 +88,15 @@ def refuse(order: Order, decision: Decision) -> str | None:
         return None
     if is_resubmitted(order) and decision is Decision.RESUBMIT:
         return None
+    return _instead(order, f"only an unresolved one can be {_DONE[decision]}")
+
+
+def _instead(order: Order, rule: str) -> str:
     where = (
         f"SIPS has it as order {order.order_id}" if order.state is State.CONFIRMED and order.order_id else MEANING[order.state]
     )
     possible = "; or ".join(person_can(order)) or "there is nothing to decide"
-    return f"the order is {order.state} ({where}), and only an unresolved one can be {_DONE[decision]}. Possible now: {possible}"
+    return f"the order is {order.state} ({where}), and {rule}. Possible now: {possible}"
 
 
 _DONE = {Decision.CONFIRMED: "confirmed", Decision.ABANDONED: "abandoned", Decision.RESUBMIT: "resubmitted"}
@@ -170,6 +177,28 @@ def resubmit(ledger: Ledger, order: Order, signature: Signature) -> Order:
     if moved is None:
         raise _changed(order)
     return moved.order
+
+
+def withdraw(ledger: Ledger, order: Order, voice: OrderVoice, signature: Signature) -> Order:
+    """It was not sent yet, and is not wanted any more; a worker publishes `.failed` (`withdrawn`) at once.
+
+    Raises:
+        DecisionError: it was sent already, or ended otherwise.
+        StoreError: the ledger cannot be asked.
+    """
+    now = call_off(ledger, order, voice, resolution=signature.record(order, State.WITHDRAWN))
+    if now.state is not State.WITHDRAWN:
+        raise DecisionError(_too_late(now))
+    return now
+
+
+def refuse_withdrawal(order: Order) -> str | None:
+    """Why the order cannot be called off any more, and what is possible instead; None where it can."""
+    return None if order.state is State.UNSENT and not order.resubmitted else _too_late(order)
+
+
+def _too_late(order: Order) -> str:
+    return _instead(order, "only one that was not sent yet can be withdrawn")
 
 
 def look_once_more(lookup: Lookup, sips: Sips, order: Order) -> None:

@@ -48,7 +48,6 @@ _WITHOUT_TIMER = {
 
 #: What a person can do, where it is more than to wait.
 _PERSON = {
-    State.UNSENT: ("call it off with the command sips.order.withdraw",),
     State.SENDING: ("wait: it is decided within minutes",),
     State.IN_DOUBT: ("wait: it is found, or it becomes unresolved and you decide",),
     State.QUEUED: ("wait; or ask SIPS about the queue id",),
@@ -86,6 +85,8 @@ def person_can(order: Order) -> list[str]:
     if order.state is State.UNSENT and order.resubmitted:
         again = f"sips-worker orders resolve {name(order)} resubmit"
         return [f"if nothing happens, publish its command once more (that sends nothing twice): {again}"]
+    if order.state is State.UNSENT:
+        return [f"call it off with `sips-worker orders withdraw {name(order)}`"]
     return list(_PERSON.get(order.state, ()))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from worker.runtime import problems
 from worker.runtime.outcomes import RefusedError
 from worker.runtime.submission import order_key
+from worker.store.ledger import PUBLISH
 from worker.store.orders import NewOrder
 from worker.store.transitions import Event, State
 
@@ -17,7 +18,36 @@ if TYPE_CHECKING:
     from worker.store.ledger import Ledger
     from worker.store.orders import Order
 
-__all__ = ["Withdrawals"]
+__all__ = ["Withdrawals", "call_off"]
+
+
+def call_off(ledger: Ledger, order: Order, voice: OrderVoice, **changes: Any) -> Order:
+    """Withdraw an order that was not sent yet; a worker publishes its outcome at once.
+
+    Args:
+        ledger: of the order.
+        order: as it was read.
+        voice: says the outcome.
+        changes: further columns of the row.
+
+    Returns:
+        The row as it stands then: `withdrawn` whoever withdrew it, or whatever else it is where that is too late.
+
+    Raises:
+        StoreError: the ledger cannot be asked.
+    """
+    while order.state is State.UNSENT and not order.resubmitted:
+        moved = ledger.move(
+            order,
+            Event.WITHDRAW,
+            say=lambda row: [voice.failed(row, problems.withdrawn())],
+            timers_from_now={PUBLISH: 0.0},
+            **changes,
+        )
+        found = moved.order if moved is not None else ledger.find(order.key)
+        assert found is not None  # noqa: S101 - rows are not deleted while they are young
+        order = found
+    return order
 
 
 class Withdrawals:
@@ -42,16 +72,9 @@ class Withdrawals:
         """
         key = order_key(self._settings.base_url, source or self._command.source, idempotency_key)
         order = self._ledger.find(key) or self._ledger.withdraw(self._unseen(key, source))
-        if order.state is State.UNSENT and not order.resubmitted:
-            moved = self._ledger.move(order, Event.WITHDRAW, say=lambda row: [self._voice.failed(row, problems.withdrawn())])
-            order = moved.order if moved is not None else self._again(key)
+        order = call_off(self._ledger, order, self._voice)
         if order.state is not State.WITHDRAWN:
             raise RefusedError(problems.too_late(order.state))
-
-    def _again(self, key: str) -> Order:
-        order = self._ledger.find(key)
-        assert order is not None  # noqa: S101 - rows are not deleted while they are young
-        return order
 
     def _unseen(self, key: str, source: str | None) -> NewOrder:
         """The row of an order of which nothing is known but its key."""

@@ -74,7 +74,7 @@ def test_an_order_that_went_well(rows: Rows, amqp_url: str, sips_worker: Command
     ("state", "expected"),
     [
         ("sending", ["the worker that sends it writes down what came of it", "its lease is over: "]),
-        ("unsent", ["its command waits in RabbitMQ", "call it off with the command sips.order.withdraw"]),
+        ("unsent", ["its command waits in RabbitMQ", "call it off with `sips-worker orders withdraw c-1`"]),
         ("in_doubt", ["it is looked for in SIPS' list of orders", "wait: it is found, or it becomes unresolved"]),
         ("queued", ["SIPS answered with the queue id q-1", "asked whether it has left the queue"]),
         ("gave_up", ["error connect-failed: ordersV2Submit: no connection", "`sips-worker dead redrive`"]),

@@ -132,7 +132,7 @@ def test_a_person_at_a_terminal_is_asked(rows: Rows, sips_worker: CommandLine, a
     ("state", "says"),
     [
         ("sending", "wait: it is decided within minutes"),
-        ("unsent", "call it off with the command sips.order.withdraw"),
+        ("unsent", "call it off with `sips-worker orders withdraw c-1`"),
         ("in_doubt", "wait: it is found, or it becomes unresolved and you decide"),
         ("queued", "wait; or ask SIPS about the queue id"),
         ("gave_up", "run it again with `sips-worker dead redrive`"),

@@ -147,6 +147,12 @@ class Settings(BaseSettings):
     po_suffix: bool = Field(
         default=False, description="make a PO number that is taken unique, as in 5641-8/K7Q2, instead of refusing the order"
     )
+    payload_days: Annotated[float, Field(gt=0)] = Field(
+        default=30.0, description="days after an order's end in which its request (names, addresses) is kept"
+    )
+    ledger_days: Annotated[float, Field(ge=30)] = Field(
+        default=400.0, description="days after an order's end in which its outcome is kept, for a command that comes again"
+    )
     unknown_type_seconds: tuple[int, ...] = Field(
         default=(4, 32, 256),
         description="delays before a command type that no worker knows is given up (JSON list, e.g. [4, 32, 256])",

@@ -1,6 +1,7 @@
 """One thread per process that keeps things going.
 
-Timers become ticks, published events are marked, the store is probed, and what somebody deleted of the topology is put back.
+Timers become ticks, published events are marked, the store is probed, what somebody deleted of the topology is put back, and
+the ledger is cleared of what it was to keep for long enough.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from worker.runtime.ticks import tick
 from worker.store.errors import StoreError
 from worker.store.ledger import Ledger
 from worker.store.migrate import check
+from worker.store.retention import Retention
 from worker.store.timers import Timers
 
 if TYPE_CHECKING:
@@ -52,6 +54,13 @@ CLAIM_SECONDS = 60.0
 #: Events whose publication is marked in one transaction.
 MARK_LIMIT = 500
 
+#: Seconds between two searches for what the ledger need not keep any more, and orders of which one round clears it.
+RETENTION_SECONDS = 3_600.0
+RETENTION_LIMIT = 200
+
+#: Seconds of a day.
+DAY = 86_400.0
+
 log = structlog.get_logger("worker")
 
 
@@ -80,6 +89,8 @@ class Housekeeping:
         self._store = store
         self._ledger = Ledger(store)
         self._timers = Timers(store)
+        self._retention = Retention(store)
+        self._retention_due = 0.0
         self._publisher = publisher
         self._on_store = on_store
         self._may_tell_of_store = Seldom(STORE_LINE_SECONDS)
@@ -132,6 +143,8 @@ class Housekeeping:
             self._mark()
             if self._publisher.is_up:
                 self._tick()
+            if time.monotonic() >= self._retention_due:
+                self._clear()
         except StoreError as error:
             self._on_store(False)
             if self._may_tell_of_store():
@@ -174,6 +187,17 @@ class Housekeeping:
                     return
             if len(timers) < CLAIM_LIMIT or time.monotonic() > end:
                 return
+
+    def _clear(self) -> None:
+        """One batch; the next round goes on while there is more."""
+        self._beat(NAME, STORE_SECONDS)
+        settings, limit = self._settings, RETENTION_LIMIT
+        deleted = self._retention.delete_orders(ended_for=settings.ledger_days * DAY, limit=limit)
+        emptied = self._retention.empty_payloads(ended_for=settings.payload_days * DAY, limit=limit)
+        if deleted or emptied:
+            log.info("the ledger was cleared of what is old", orders_deleted=deleted, payloads_emptied=emptied)
+        else:
+            self._retention_due = time.monotonic() + RETENTION_SECONDS
 
 
 def _until_next_look() -> float:

@@ -110,6 +110,7 @@ class Ledger:
             lease_until=now() + lease_seconds,
             sent_at=now(),
             attempts=orders.c.attempts + 1,
+            payload=func.coalesce(orders.c.payload, new.payload),  # emptied while it had given up
         )
         return Claim(taken, claimed=True) if taken else Claim(found, claimed=False)
 

@@ -6,14 +6,34 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import update
 
-from tests.orders import new
+from tests.orders import aged, new
+from worker.store.schema import orders as table
 
 if TYPE_CHECKING:
     from tests.cli.orders.conftest import CommandLine
     from tests.orders import Rows
+    from worker.store.engine import Store
 
 PERSONAL = ("Pat Example", "555-0100", "5 Example Rd")
+
+
+@pytest.mark.parametrize("how", [("orders", "show", "--payload"), ("explain",)])
+def test_an_order_whose_payload_was_emptied_is_shown(
+    rows: Rows, store: Store, sips_worker: CommandLine, how: tuple[str, ...]
+) -> None:
+    """What became of it is known for longer than what it held."""
+    order = rows.confirmed("c-1", "40000007")
+    aged(store, order, 60 * 86_400.0)
+    with store.write() as connection:
+        connection.execute(update(table).values(payload=None, updated_at=table.c.ended_at))
+
+    done = sips_worker.run(*how, "c-1")
+
+    assert 0 == done.status
+    assert "confirmed: SIPS has it, as order 40000007" in done.squeezed()
+    assert ("emptied: it held personal data, and the order ended long ago" in done.out) is (how[0] == "orders")
 
 
 @pytest.mark.parametrize("called", ["order id", "PO", "idempotency key", "command id", "transaction id", "ledger key"])

@@ -1,0 +1,78 @@
+"""What the ledger forgets: the payloads of orders that ended a while ago, and whole orders that ended long ago.
+
+Both go in small batches, so that no transaction is long. Nothing is touched that has not ended, or of which something said
+is not known to be published. Ages are counted by the database's clock. Several processes may do this at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import and_, delete, null, select, true, update
+
+from worker.store.schema import events, now, orders, timers
+from worker.store.transitions import SETTLED
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Connection
+
+    from worker.store.engine import Store
+
+__all__ = ["Retention"]
+
+#: A payload that is there; a withdrawal of an order that nobody has seen never had one.
+_HAS_PAYLOAD = and_(orders.c.payload.is_not(None), orders.c.payload != "")
+
+
+class Retention:
+    """Takes out of one store what has been kept for long enough; each call is one short transaction."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def empty_payloads(self, *, ended_for: float, limit: int) -> int:
+        """Empty the payloads of up to `limit` orders that ended at least `ended_for` seconds ago; how many there were.
+
+        Their outcomes and fingerprints stay: a command that comes again is told the same as before.
+        """
+        wanted = and_(_ended(ended_for), _HAS_PAYLOAD)
+        if not (found := self._find(wanted, limit)):
+            return 0
+        with self._store.write() as connection:
+            keys = _lock(connection, found, wanted)
+            connection.execute(update(orders).where(orders.c.key.in_(keys)).values(payload=null()))
+            return len(keys)
+
+    def delete_orders(self, *, ended_for: float, limit: int) -> int:
+        """Delete up to `limit` orders that ended at least `ended_for` seconds ago, with all that belongs to them."""
+        wanted = _ended(ended_for)
+        if not (found := self._find(wanted, limit)):
+            return 0
+        with self._store.write() as connection:
+            keys = _lock(connection, found, wanted)
+            connection.execute(delete(timers).where(timers.c.ref.in_(keys)))
+            connection.execute(delete(events).where(events.c.key.in_(keys)))
+            connection.execute(delete(orders).where(orders.c.key.in_(keys)))
+            return len(keys)
+
+    def _find(self, wanted: ColumnElement[bool], limit: int) -> list[str]:
+        """Candidates, looked for outside of any transaction that writes: there may be many rows to pass over."""
+        with self._store.read() as connection:
+            return list(connection.execute(select(orders.c.key).where(wanted).limit(limit)).scalars())
+
+
+def _lock(connection: Connection, keys: list[str], wanted: ColumnElement[bool]) -> list[str]:
+    """Those of the candidates that are still wanted, and that no other process is at."""
+    statement = select(orders.c.key).where(orders.c.key.in_(keys), wanted).with_for_update(skip_locked=True)
+    return list(connection.execute(statement).scalars())
+
+
+def _ended(seconds: float) -> ColumnElement[bool]:
+    """Ended so long ago, with everything published. The index has `updated_at`; an order that ended does not change any more."""
+    unpublished = select(true()).where(events.c.key == orders.c.key, events.c.published_at.is_(None))
+    return and_(
+        orders.c.state.in_(list(SETTLED)),
+        orders.c.updated_at <= now() - seconds,
+        orders.c.ended_at <= now() - seconds,
+        ~unpublished.exists(),
+    )

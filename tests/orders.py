@@ -13,8 +13,8 @@ from sqlalchemy import update
 
 from worker.runtime import problems
 from worker.runtime.fingerprint import fingerprint
+from worker.runtime.looks import LOOK_TIMER, QUEUED_TIMER
 from worker.runtime.order_events import OrderVoice
-from worker.runtime.orders import LOOK_TIMER, QUEUED_TIMER
 from worker.runtime.submission import order_key, po_claim, transaction_id
 from worker.store.engine import Store
 from worker.store.migrate import migrate

@@ -17,6 +17,10 @@ from worker.store.transitions import State
 
 __all__ = ["withdraw"]
 
+#: What happens to the order.
+_NEVER_SENT = "it is not sent, and a worker publishes its outcome: .failed (withdrawn)"
+_SENT_BEFORE = "it is not sent again; as SIPS may have it from an earlier run, it is unresolved and you decide what is true"
+
 
 @click.command()
 @click.argument("text", metavar="ORDER")
@@ -27,7 +31,9 @@ def withdraw(text: str, by: str | None, note: str | None, *, yes: bool) -> None:
     """Call an order off that was not sent yet.
 
     Its submit ends `.failed` (`withdrawn`), as with the command `sips.order.withdraw`, which can also call off an order that no
-    worker has seen. Asks before it changes anything; exit status 1 if the order was sent or has ended, 2 if it cannot be asked.
+    worker has seen. One that is to be sent again is not, but it waits for a person's decision anew: SIPS may have it.
+
+    Asks before it changes anything; exit status 1 if the order was sent or has ended, 2 if it cannot be asked.
     """
     settings, signature = settings_module.load(), Signature(by or login(), note)
     voice = OrderVoice(settings.sips_environment, max_bytes=settings.max_event_bytes)
@@ -40,7 +46,7 @@ def withdraw(text: str, by: str | None, note: str | None, *, yes: bool) -> None:
                 return
             if reason := decisions.refuse_withdrawal(order):
                 raise Refusal(reason)
-            ask(order, "it is not sent, and a worker publishes its outcome: .failed (withdrawn)", signature, yes=yes)
+            ask(order, _SENT_BEFORE if order.resubmitted else _NEVER_SENT, signature, yes=yes)
             decisions.withdraw(ledger, order, voice, signature)
         except DecisionError as error:
             raise Refusal(str(error)) from None

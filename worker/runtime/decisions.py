@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from worker.runtime.looks import LOOK_TIMER
 from worker.runtime.matching import Finding
 from worker.runtime.order_words import MEANING, name, person_can, printable
-from worker.runtime.orders import LOOK_TIMER
 from worker.runtime.redrive import next_transaction_id
 from worker.runtime.submission import transaction_id
 from worker.runtime.withdrawals import call_off
@@ -183,7 +183,7 @@ def withdraw(ledger: Ledger, order: Order, voice: OrderVoice, signature: Signatu
     """It was not sent yet, and is not wanted any more; a worker publishes `.failed` (`withdrawn`) at once.
 
     Raises:
-        DecisionError: it was sent already, or ended otherwise.
+        DecisionError: it was sent already, or ended otherwise; or it was to be sent again, and is left to a person now.
         StoreError: the ledger cannot be asked.
     """
     now = call_off(ledger, order, voice, resolution=signature.record(order, State.WITHDRAWN))
@@ -194,7 +194,7 @@ def withdraw(ledger: Ledger, order: Order, voice: OrderVoice, signature: Signatu
 
 def refuse_withdrawal(order: Order) -> str | None:
     """Why the order cannot be called off any more, and what is possible instead; None where it can."""
-    return None if order.state is State.UNSENT and not order.resubmitted else _too_late(order)
+    return None if order.state is State.UNSENT else _too_late(order)
 
 
 def _too_late(order: Order) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from worker.runtime.orders import LOOK_TIMER, QUEUED_TIMER
+from worker.runtime.looks import LOOK_TIMER, QUEUED_TIMER
 from worker.store.ledger import PUBLISH
 from worker.store.transitions import State
 
@@ -84,7 +84,10 @@ def person_can(order: Order) -> list[str]:
         return decisions(order)
     if order.state is State.UNSENT and order.resubmitted:
         again = f"sips-worker orders resolve {name(order)} resubmit"
-        return [f"if nothing happens, publish its command once more (that sends nothing twice): {again}"]
+        return [
+            f"if nothing happens, publish its command once more (that sends nothing twice): {again}",
+            f"have it not sent again, and be asked anew: sips-worker orders withdraw {name(order)}",
+        ]
     if order.state is State.UNSENT:
         return [f"call it off with `sips-worker orders withdraw {name(order)}`"]
     return list(_PERSON.get(order.state, ()))

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from worker.ops.crash_points import reached
 from worker.runtime import history, order_events, outcomes, problems, retry
 from worker.runtime.fingerprint import RULE, fingerprint
+from worker.runtime.looks import LOOK_TIMER, QUEUED_TIMER, leave_to_a_person, not_sent_again
 from worker.runtime.payload import guess_identity
 from worker.runtime.submission import (
     InDoubtError,
@@ -51,11 +52,7 @@ if TYPE_CHECKING:
     from worker.store.ledger import Ledger, Moved, Say
     from worker.store.orders import Order, StoredEvent
 
-__all__ = ["LOOK_TIMER", "QUEUED_TIMER", "SENDER_LOST", "Orders"]
-
-#: Kinds of timers: look an order in doubt up, look after an order in SIPS' queue.
-LOOK_TIMER = "look"
-QUEUED_TIMER = "queued"
+__all__ = ["SENDER_LOST", "Orders"]
 
 #: What is known of an order whose sender died.
 SENDER_LOST = "sender-lost: the worker that was sending it ended before it wrote down what became of it"
@@ -134,9 +131,9 @@ class Orders:
         """
         attempt.identity = guess_identity(command.data)
         key = order_key(self._settings.base_url, command.source, command.idempotency_key)
-        order = self._ledger.find(key)
         self._refuse(attempt, command, key, problem)
-        gave_up = order is not None and order.state in {State.UNSENT, State.GAVE_UP}  # then its dead letter is there
+        order = self._ledger.find(key)
+        gave_up = order is not None and order.state is State.GAVE_UP  # then its dead letter is there
         if attempt.final and not gave_up:
             self._endings.set_aside(attempt, problem.code, problem.detail)
 
@@ -364,16 +361,24 @@ class Orders:
             self._say_again(attempt, now)
 
     def _give_up(self, attempt: Attempt, order: Order, problem: Problem) -> None:
-        """SIPS never executed it: `.failed`, and a dead letter that a person can run again."""
+        """No run of it is left. SIPS never executed one: `.failed`, and a dead letter that a person can run again.
+
+        Where an earlier run was sent, SIPS may have the order from that one: it goes back to a person, who can resubmit it.
+        """
         attempt.error = attempt.error or f"{problem.code}: {problem.detail}"
-        moved = self._ledger.move(
-            order, Event.GIVE_UP, say=lambda row: [self._voice.failed(row, problem)], last_error=attempt.error
-        )
+        if order.resubmitted:
+            why = not_sent_again(order, attempt.error)
+            moved = leave_to_a_person(self._ledger, order, self._voice, why, last_error=attempt.error, sent_at=None)
+        else:
+            moved = self._ledger.move(
+                order, Event.GIVE_UP, say=lambda row: [self._voice.failed(row, problem)], last_error=attempt.error
+            )
         if moved is None:
             self._wait(attempt, 0.0)
             return
         self._say(attempt, moved.order, moved.said)
-        self._endings.set_aside(attempt, problem.code, problem.detail)
+        if not order.resubmitted:
+            self._endings.set_aside(attempt, problem.code, problem.detail)
 
     # What is said.
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from worker.runtime import matching
+from worker.runtime.looks import LOOK_TIMER, QUEUED_TIMER, UNRESOLVED_SECONDS, leave_to_a_person, not_sent_again
 from worker.runtime.order_events import OrderVoice
-from worker.runtime.orders import LOOK_TIMER, QUEUED_TIMER, SENDER_LOST
+from worker.runtime.orders import SENDER_LOST
 from worker.sips import SipsError
 from worker.store.schema import now
 from worker.store.transitions import Event, State
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reconcile"]
 
-#: Seconds between two looks for an order whose outcome was `.unknown`, and for how long: it may still appear.
-UNRESOLVED_SECONDS = 3_600.0
+#: Seconds for which an order is looked for after its outcome was `.unknown`.
 UNRESOLVED_FOR_SECONDS = 7 * 86_400.0
 
 log = structlog.get_logger("worker")
@@ -70,7 +70,8 @@ class Reconcile:
         return self._judge(order, found, sips)
 
     def _judge(self, order: Order, found: Found, sips: Sips) -> tuple[float | None, Moved | None]:
-        if found.finding is matching.Finding.FOUND and found.row is not None:
+        is_refused = found.row is not None and matching.is_refused([found.row.orderStatus])
+        if found.row is not None and not (is_refused and order.state is State.UNRESOLVED):
             return None, self._found(order, found.row.orderId or "", sips)
         if order.state is State.UNRESOLVED:
             still = order.read_at - (order.ended_at or order.updated_at) < UNRESOLVED_FOR_SECONDS
@@ -113,10 +114,7 @@ class Reconcile:
 
     def _unresolve(self, order: Order, why: str, **changes: Any) -> Moved | None:
         known = f"{why}; the send ended with: {order.last_error}" if order.last_error else why
-        say = self._voice.unknown if order.state is State.IN_DOUBT else self._voice.unresolved
-        return self._ledger.move(
-            order, Event.UNRESOLVE, say=lambda row: [say(row, known)], timers_from_now={LOOK_TIMER: UNRESOLVED_SECONDS}, **changes
-        )
+        return leave_to_a_person(self._ledger, order, self._voice, known, **changes)
 
     def _next(self, order: Order) -> float:
         """The step of the ladder of looks that the order has come to; SIPS lists late, so the last step repeats."""
@@ -136,16 +134,22 @@ class Reconcile:
         except SipsError as error:
             self._ledger.note(order, trouble_at=now(), last_error=f"{error.code}: {error}")
             return self._next(order), None
+        return self._judge_queued(order, found, sips, age)
+
+    def _judge_queued(self, order: Order, found: Found, sips: Sips, age: float) -> tuple[float | None, Moved | None]:
         if found.row is not None and matching.is_refused([found.row.orderStatus]):
-            why = f"SIPS lists the order as {found.row.orderStatus}"
-            rejected = self._ledger.move(order, Event.REJECT, say=lambda row: [self._voice.rejected(row, why)])
-            return None, rejected
+            return None, self._refused(order, f"SIPS lists the order as {found.row.orderStatus}")
         if found.row is not None:
             return None, self._found(order, found.row.orderId or "", sips)
         if age >= self._settings.queued_seconds:
             return UNRESOLVED_SECONDS, self._unresolve(order, "SIPS queued the order and never listed it")
         self._ledger.note(order, looks=order.looks + 1)
         return self._next(order), None
+
+    def _refused(self, order: Order, why: str) -> Moved | None:
+        if order.resubmitted:
+            return self._unresolve(order, not_sent_again(order, why))
+        return self._ledger.move(order, Event.REJECT, say=lambda row: [self._voice.rejected(row, why)])
 
 
 #: Kind of timer to the method that does it.

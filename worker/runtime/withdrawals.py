@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from worker.runtime import problems
+from worker.runtime.looks import LOOK_TIMER, UNRESOLVED_SECONDS, leave_to_a_person, not_sent_again
 from worker.runtime.outcomes import RefusedError
 from worker.runtime.submission import order_key
 from worker.store.ledger import PUBLISH
@@ -24,6 +25,9 @@ __all__ = ["Withdrawals", "call_off"]
 def call_off(ledger: Ledger, order: Order, voice: OrderVoice, **changes: Any) -> Order:
     """Withdraw an order that was not sent yet; a worker publishes its outcome at once.
 
+    One that a person had sent again and that waits for it is not sent any more, but SIPS may have it from an earlier run: it is
+    left to a person.
+
     Args:
         ledger: of the order.
         order: as it was read.
@@ -36,14 +40,19 @@ def call_off(ledger: Ledger, order: Order, voice: OrderVoice, **changes: Any) ->
     Raises:
         StoreError: the ledger cannot be asked.
     """
-    while order.state is State.UNSENT and not order.resubmitted:
-        moved = ledger.move(
-            order,
-            Event.WITHDRAW,
-            say=lambda row: [voice.failed(row, problems.withdrawn())],
-            timers_from_now={PUBLISH: 0.0},
-            **changes,
-        )
+    while order.state is State.UNSENT:
+        if order.resubmitted:
+            timers = {PUBLISH: 0.0, LOOK_TIMER: UNRESOLVED_SECONDS}
+            why = not_sent_again(order, "it was called off")
+            moved = leave_to_a_person(ledger, order, voice, why, timers_from_now=timers, sent_at=None, **changes)
+        else:
+            moved = ledger.move(
+                order,
+                Event.WITHDRAW,
+                say=lambda row: [voice.failed(row, problems.withdrawn())],
+                timers_from_now={PUBLISH: 0.0},
+                **changes,
+            )
         found = moved.order if moved is not None else ledger.find(order.key)
         assert found is not None  # noqa: S101 - rows are not deleted while they are young
         order = found

@@ -324,7 +324,7 @@ def _unchanged(order: Order) -> ColumnElement[bool]:
 
 
 def _move(connection: Connection, order: Order, event: Event, *conditions: ColumnElement[bool], **changes: Any) -> Order | None:
-    state = after(order.state, event)
+    state = after(order.state, event, resubmitted=order.resubmitted)
     values: dict[str, Any] = {"state": state, "updated_at": now(), "row_version": ROW_VERSION}
     if order.state is State.SENDING:
         values |= {"owner": null(), "lease_until": null()}

@@ -3,6 +3,7 @@
 ```
 unsent ── claim ─────────→ sending          unsent ── withdraw ──→ withdrawn
 sending ── not_executed ─→ unsent           unsent, sending ── give_up ──→ gave_up
+                                            the same, sent in an earlier run ── unresolve ──→ unresolved
 sending ── confirm ──────→ confirmed        in_doubt ── confirm, queue, reject ──→ as from sending
 sending ── queue ────────→ queued           in_doubt ── unresolve ──→ unresolved
 sending ── reject ───────→ rejected         queued ── confirm, reject, unresolve ──→ confirmed, rejected, unresolved
@@ -11,14 +12,15 @@ by a person:  unresolved ── abandon ──→ abandoned;  unresolved ── 
 ```
 
 `unsent` means that SIPS has executed nothing of the order, or that a person said so. Only `unsent` is ever claimed:
-whatever was sent and may have been executed is looked up, and never sent again without a person.
+whatever was sent and may have been executed is looked up, and never sent again without a person. And whatever a person had
+sent again is never denied by a machine: SIPS may have it from an earlier run.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["FAILED", "PERSONS", "SETTLED", "TRANSITIONS", "Event", "State", "TransitionError", "after"]
+__all__ = ["DENIALS", "FAILED", "PERSONS", "SETTLED", "TRANSITIONS", "Event", "State", "TransitionError", "after"]
 
 
 class State(StrEnum):
@@ -63,7 +65,7 @@ class Event(StrEnum):
     REJECT = "reject"
     #: The answer was lost, or the sender died and its lease is over.
     DOUBT = "doubt"
-    #: Enough looks found nothing, or something ambiguous.
+    #: Enough looks found nothing, or something ambiguous; or a run ended unsent, and an earlier one may have been executed.
     UNRESOLVE = "unresolve"
     #: It is called off.
     WITHDRAW = "withdraw"
@@ -89,7 +91,12 @@ TRANSITIONS: dict[Event, dict[State, State]] = {
     Event.QUEUE: {State.SENDING: State.QUEUED, State.IN_DOUBT: State.QUEUED},
     Event.REJECT: {State.SENDING: State.REJECTED, State.IN_DOUBT: State.REJECTED, State.QUEUED: State.REJECTED},
     Event.DOUBT: {State.SENDING: State.IN_DOUBT},
-    Event.UNRESOLVE: {State.IN_DOUBT: State.UNRESOLVED, State.QUEUED: State.UNRESOLVED},
+    Event.UNRESOLVE: {
+        State.IN_DOUBT: State.UNRESOLVED,
+        State.QUEUED: State.UNRESOLVED,
+        State.UNSENT: State.UNRESOLVED,
+        State.SENDING: State.UNRESOLVED,
+    },
     Event.WITHDRAW: {State.UNSENT: State.WITHDRAWN},
     Event.ABANDON: {State.UNRESOLVED: State.ABANDONED},
     Event.RESUBMIT: {State.UNRESOLVED: State.UNSENT},
@@ -98,6 +105,9 @@ TRANSITIONS: dict[Event, dict[State, State]] = {
 
 #: Only a person causes these; each begins or ends what no machine may decide.
 PERSONS = frozenset({Event.ABANDON, Event.RESUBMIT, Event.REDRIVE})
+
+#: A machine says that SIPS does not have the order: never of one that a person had sent again.
+DENIALS = frozenset({Event.GIVE_UP, Event.REJECT, Event.WITHDRAW})
 
 #: SIPS does not have the order: its PO number is free again.
 FAILED = frozenset({State.REJECTED, State.GAVE_UP, State.WITHDRAWN, State.ABANDONED})
@@ -110,12 +120,19 @@ class TransitionError(Exception):
     """An event that cannot happen in this state: a fault of the worker, or of somebody who changed the ledger by hand."""
 
 
-def after(state: State, event: Event) -> State:
+def after(state: State, event: Event, *, resubmitted: bool = False) -> State:
     """The state after `event`.
 
+    Args:
+        state: before it.
+        event: what happens.
+        resubmitted: whether an earlier run of the order may have been executed.
+
     Raises:
-        TransitionError: it cannot happen in `state`.
+        TransitionError: it cannot happen in `state`, or denies an earlier run.
     """
+    if resubmitted and event in DENIALS:
+        raise TransitionError(f"{event} cannot happen to an order that was sent before, in an earlier run")
     try:
         return TRANSITIONS[event][state]
     except KeyError:

@@ -10,6 +10,7 @@ import pytest
 from tests.orders import VOICE
 from worker.runtime import decisions
 from worker.runtime.decisions import DecisionError, Signature
+from worker.runtime.timeline import recorded_decisions
 from worker.store.ledger import PUBLISH
 from worker.store.timers import Timers
 from worker.store.transitions import State
@@ -90,6 +91,24 @@ def test_once_it_was_sent_or_has_ended_it_is_too_late(rows: Rows, sips_worker: C
     assert f"the order is {state} (" in done.err
     assert "only one that was not sent yet can be withdrawn" in done.err
     assert says in done.err
+
+
+def test_an_order_that_is_to_be_sent_again_waits_for_a_decision_anew(
+    rows: Rows, ledger: Ledger, sips_worker: CommandLine
+) -> None:
+    """SIPS may have it from its first run, so nobody is told that it was withdrawn."""
+    order = decisions.resubmit(ledger, rows.unresolved("c-1"), Signature("bob"))
+
+    done = sips_worker.run("orders", "withdraw", "c-1", *BY_ANNA)
+
+    order = rows.again(order)
+    assert (1, State.UNRESOLVED) == (done.status, order.state)
+    assert "then it is not sent again; as SIPS may have it from an earlier run" in done.squeezed()
+    assert "only one that was not sent yet can be withdrawn" in done.err
+    assert "sips-worker orders resolve c-1 abandoned" in done.err
+    outcome = ledger.events(order.key)[-1]
+    assert ("sips.order.submit.unknown", 2) == (outcome.type, outcome.run)
+    assert ["anna", "bob"] == [decision["by"] for decision in reversed(recorded_decisions(order))]
 
 
 def test_an_order_that_is_sent_while_a_person_thinks_is_not_withdrawn(rows: Rows) -> None:

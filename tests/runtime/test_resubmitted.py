@@ -1,0 +1,151 @@
+"""An order that a person had sent again is never denied by a machine: SIPS may have it from an earlier run."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from tests.orders import VOICE, Rows, payload
+from tests.runtime.standins import Client, Recorder, deliver
+from worker.messaging.delivery import Disposition
+from worker.messaging.topology import CONTROL, DEAD, ORDERS, SUSPECTS
+from worker.runtime.decisions import Signature, resubmit
+from worker.runtime.looks import LOOK_TIMER
+from worker.runtime.lookup import Lookup
+from worker.runtime.reconcile import Reconcile
+from worker.settings import Settings
+from worker.sips import Deadline, Executed, Sips
+from worker.sips.errors import Forbidden
+from worker.store.controls import Controls
+from worker.store.ledger import Ledger
+from worker.store.timers import Timers
+from worker.store.transitions import Event, State
+
+if TYPE_CHECKING:
+    from tests.runtime.standins import Make
+    from worker.messaging.delivery import Delivery
+    from worker.messaging.publisher import Message
+    from worker.store.engine import Store
+    from worker.store.orders import Order
+
+SUBMIT = "sips.order.submit"
+
+
+@pytest.fixture
+def rows(store: Store) -> Rows:
+    """Orders of the sandbox's SIPS."""
+    return Rows(Ledger(store), Settings(_env_file=None).base_url)
+
+
+@pytest.fixture
+def order(rows: Rows) -> Order:
+    """Run 2 of an order waits to be sent; run 1 was sent, and not found."""
+    return resubmit(rows.ledger, rows.unresolved("c1"), Signature("anna"))
+
+
+def submit(queue: str = ORDERS, **headers: Any) -> Delivery:
+    """Its command."""
+    delivery = deliver(SUBMIT, payload("PO-c1"), queue)
+    delivery.properties.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    return delivery
+
+
+def carry_out(make: Make, delivery: Delivery, client: Client | None = None) -> list[Message]:
+    """What was published."""
+    recorder = Recorder()
+    make(recorder, client or Client(), retry_attempts=1).execute(delivery)
+    assert Disposition.ACK is delivery.disposition
+    return recorder.messages
+
+
+def is_left_to_a_person(order: Order, message: Message, why: str) -> None:
+    """`.unknown` of its second run, and the row waits for a decision."""
+    event = json.loads(message.body)
+    assert (State.UNRESOLVED, 2, None) == (order.state, order.run, order.sent_at)
+    assert (f"{SUBMIT}.unknown", 2, None) == (event["type"], event["data"]["command"]["run"], event["data"]["sentAt"])
+    assert why in event["data"]["lastError"]
+    assert "an earlier run was sent, and SIPS may have the order from that one" in event["data"]["lastError"]
+
+
+def test_when_its_attempts_are_used_up_it_is_a_persons_again(rows: Rows, store: Store, make: Make, order: Order) -> None:
+    """No `.failed`, and no dead letter: a person can resubmit it once more; meanwhile it is looked for."""
+    refused = Forbidden("ordersV2Submit", "403", executed=Executed.NO, status=403)
+
+    (message,) = carry_out(make, submit(), Client(error=refused))
+
+    is_left_to_a_person(rows.again(order), message, "sips-forbidden")
+    assert LOOK_TIMER in Timers(store).of(order.key)
+    assert rows.again(order).po_claim
+
+
+def test_when_a_copy_of_its_command_has_expired_it_is_a_persons_again(rows: Rows, make: Make, order: Order) -> None:
+    """Of the first run, say, from a queue where it waited for long."""
+    client = Client()
+
+    (message,) = carry_out(make, submit(sips_expired=True), client)
+
+    is_left_to_a_person(rows.again(order), message, "expired")
+    assert 0 == client.calls
+
+
+def test_when_its_command_is_poison_it_is_a_persons_again(rows: Rows, make: Make, order: Order) -> None:
+    """The message is set aside as well: it is no use, and shows what kills."""
+    message, dead = carry_out(make, submit(SUSPECTS, sips_crashes=5, sips_queue=ORDERS))
+
+    is_left_to_a_person(rows.again(order), message, "crash-loop")
+    assert (DEAD, "crash-loop") == (dead.routing_key, (dead.properties.headers or {})["sips-reason"])
+
+
+def test_when_it_is_called_off_it_is_not_sent_and_a_persons_again(rows: Rows, make: Make, order: Order) -> None:
+    """The withdrawal ends `too-late`, also when it comes again; the submit's outcome is stored, to be published at once."""
+    for _ in range(2):
+        (message,) = carry_out(make, deliver("sips.order.withdraw", {"idempotencyKey": "c1"}, CONTROL))
+
+        problem = json.loads(message.body)
+        assert ("sips.order.withdraw.failed", "too-late") == (problem["type"], problem["data"]["type"])
+    events = [event for event in rows.ledger.events(order.key) if event.run == order.run]
+    assert 1 == len(events)
+    assert f"{SUBMIT}.unknown" == events[0].type
+    assert (State.UNRESOLVED, 2) == (rows.again(order).state, rows.again(order).run)
+
+    client = Client()
+    (again,) = carry_out(make, submit(), client)
+
+    assert (events[0].id, 0) == (json.loads(again.body)["id"], client.calls)
+    is_left_to_a_person(rows.again(order), again, "it was called off")
+
+
+class Listing(Client):
+    """SIPS lists these orders."""
+
+    def __init__(self, *listed: dict[str, Any]) -> None:
+        super().__init__({"orderList": list(listed)})
+
+
+def look(rows: Rows, store: Store, kind: str, order: Order, *listed: dict[str, Any], **settings: Any) -> Order:
+    """One tick of a timer; the order after it."""
+    values = Settings(_env_file=None, **settings)
+    reconcile = Reconcile(rows.ledger, Lookup(rows.ledger, Controls(store), values), values)
+    sips = Sips(cast("Any", Listing(*listed)), Deadline.after(30))
+    getattr(reconcile, kind)(order.key, sips)
+    return rows.again(order)
+
+
+def listed(order: Order, **changes: Any) -> dict[str, Any]:
+    """How SIPS lists an order."""
+    return {"orderId": 7, "customerCode": order.customer_code, "PONumber": order.po_number} | changes
+
+
+def test_when_sips_drops_it_from_its_queue_it_is_a_persons_again(rows: Rows, store: Store, order: Order) -> None:
+    """A fact says so; the row that SIPS lists as rejected is not taken for the order later on."""
+    queued = rows.ledger.move(rows.taken(order), Event.QUEUE, say=lambda row: [VOICE.succeeded(row, None)], queue_id="q-1")
+    assert queued is not None
+
+    order = look(rows, store, "queued", order, listed(order, orderStatus="Rejected"))
+
+    fact = rows.ledger.events(order.key)[-1]
+    assert (State.UNRESOLVED, "sips.order.unresolved") == (order.state, fact.type)
+    assert "SIPS lists the order as Rejected" in json.loads(fact.body)["data"]["lastError"]
+    assert State.UNRESOLVED is look(rows, store, "look", order, listed(order, orderStatus="Rejected")).state

@@ -10,7 +10,9 @@ import pytest
 from worker.runtime.matching import ROW_LIMIT, Finding, Patience, Wanted, conclude_absence, day, find, is_refused, window
 from worker.sips.models import OrderRow
 
-WANTED = Wanted(customer_code="DEMO001", po_number="5641-8", transaction_id="t-1", since=date(2026, 1, 15), key="ours")
+WANTED = Wanted(
+    customer_code="DEMO001", po_number="5641-8", transaction_ids=frozenset({"t-1", "t-0"}), since=date(2026, 1, 15), key="ours"
+)
 ROW: dict[str, Any] = {"orderId": 1, "customerCode": "DEMO001", "PONumber": "5641-8", "orderDate": "2026-01-15"}
 
 
@@ -40,6 +42,7 @@ def rows(*changes: dict[str, Any]) -> list[OrderRow]:
         ({"orderDate": "last week"}, True),
         # Where a row shows the transaction id, it decides.
         ({"transactionID": "T-1", "orderDate": "2020-01-01"}, True),
+        ({"transactionID": "t-0"}, True),
         ({"transactionID": "t-2"}, False),
         ({"transactionId": "t-2"}, False),
     ],

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from sqlalchemy import update
 
 from tests.orders import VOICE, Rows, payload
 from tests.runtime.standins import Client, Recorder, deliver
@@ -15,11 +17,13 @@ from worker.runtime.decisions import Signature, resubmit
 from worker.runtime.looks import LOOK_TIMER
 from worker.runtime.lookup import Lookup
 from worker.runtime.reconcile import Reconcile
+from worker.runtime.submission import transaction_id_of
 from worker.settings import Settings
 from worker.sips import Deadline, Executed, Sips
 from worker.sips.errors import Forbidden
 from worker.store.controls import Controls
 from worker.store.ledger import Ledger
+from worker.store.schema import orders
 from worker.store.timers import Timers
 from worker.store.transitions import Event, State
 
@@ -149,3 +153,86 @@ def test_when_sips_drops_it_from_its_queue_it_is_a_persons_again(rows: Rows, sto
     assert (State.UNRESOLVED, "sips.order.unresolved") == (order.state, fact.type)
     assert "SIPS lists the order as Rejected" in json.loads(fact.body)["data"]["lastError"]
     assert State.UNRESOLVED is look(rows, store, "look", order, listed(order, orderStatus="Rejected")).state
+
+
+#: Settings with which one look is enough for whatever is to be concluded.
+AT_ONCE = {"absence_looks": 1, "absence_seconds": 1e-9, "absence_after_trouble_seconds": 1e-9}
+
+
+@pytest.fixture
+def first(order: Order) -> str:
+    """The transaction id of its first run."""
+    return transaction_id_of(order.key, 1)
+
+
+def test_an_order_of_the_first_run_that_is_listed_late_is_found(rows: Rows, store: Store, order: Order, first: str) -> None:
+    """Whatever became of the second one, once that one can be taken to have placed nothing; its outcome names what SIPS has."""
+    order = rows.doubted(rows.taken(order))
+    row = listed(order, transactionID=first.upper())
+
+    assert State.IN_DOUBT is look(rows, store, "look", order, row).state
+    order = look(rows, store, "look", order, row, **AT_ONCE)
+
+    assert (State.CONFIRMED, "7", first) == (order.state, order.order_id, order.transaction_id)
+    said = [event for event in rows.ledger.events(order.key) if event.run == order.run]
+    assert {f"{SUBMIT}.succeeded", "sips.order.confirmed"} == {event.type for event in said}
+    result = json.loads(next(event.body for event in said if event.type == f"{SUBMIT}.succeeded"))["data"]["result"]
+    assert ("7", first) == (result["orderId"], result["transactionId"])
+
+
+def test_an_order_of_the_first_run_is_found_under_its_old_date(rows: Rows, store: Store, order: Order) -> None:
+    """It was sent days before the second one; the list shows no transaction ids, as SIPS' own."""
+    order = rows.doubted(rows.taken(order))
+    with store.write() as connection:
+        connection.execute(update(orders).values(created_at=orders.c.created_at - 5 * 86_400, payload="{}"))
+    row = listed(order, orderDate=(datetime.now(UTC) - timedelta(days=5)).date().isoformat())
+
+    assert State.CONFIRMED is look(rows, store, "look", order, row, **AT_ONCE).state
+
+
+def test_both_runs_orders_are_for_a_person(rows: Rows, store: Store, order: Order, first: str) -> None:
+    """Also where the second one is listed after the first."""
+    order = rows.doubted(rows.taken(order))
+    one, other = listed(order, transactionID=first), listed(order, orderId=8, transactionID=order.transaction_id)
+    assert State.IN_DOUBT is look(rows, store, "look", order, one).state
+
+    order = look(rows, store, "look", order, one, other)
+
+    assert (State.UNRESOLVED, None) == (order.state, order.order_id)
+    assert "several orders under this PO number" in json.loads(rows.ledger.events(order.key)[-1].body)["data"]["lastError"]
+
+
+def test_the_order_of_the_second_run_is_found_at_once(rows: Rows, store: Store, order: Order) -> None:
+    """Where the list shows that it is that one's."""
+    order = rows.doubted(rows.taken(order))
+
+    order = look(rows, store, "look", order, listed(order, transactionID=order.transaction_id))
+
+    assert (State.CONFIRMED, "7") == (order.state, order.order_id)
+
+
+def test_an_order_of_the_first_run_beside_one_in_the_queue_is_for_a_person(
+    rows: Rows, store: Store, order: Order, first: str
+) -> None:
+    """The queued one may become a second order; no later look takes the first one's for it."""
+    queued = rows.ledger.move(rows.taken(order), Event.QUEUE, say=lambda row: [VOICE.succeeded(row, None)], queue_id="q-1")
+    assert queued is not None
+    row = listed(order, transactionID=first)
+
+    assert State.UNRESOLVED is look(rows, store, "queued", order, row).state
+    assert State.UNRESOLVED is look(rows, store, "look", order, row).state
+
+
+def test_an_order_of_the_first_run_is_found_after_the_second_came_to_nothing(
+    rows: Rows, store: Store, make: Make, order: Order, first: str
+) -> None:
+    """It waits for a person then, and a fact says that it is there."""
+    carry_out(make, submit(sips_expired=True))
+
+    order = look(rows, store, "look", order, listed(order, transactionID=first))
+
+    assert (State.CONFIRMED, "7", "sips.order.confirmed") == (
+        order.state,
+        order.order_id,
+        rows.ledger.events(order.key)[-1].type,
+    )

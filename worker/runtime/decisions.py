@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,7 @@ import orjson
 from worker.runtime.looks import LOOK_TIMER
 from worker.runtime.matching import Finding
 from worker.runtime.order_words import MEANING, name, person_can, printable
-from worker.runtime.redrive import next_transaction_id
-from worker.runtime.submission import transaction_id
+from worker.runtime.submission import transaction_id_of
 from worker.runtime.withdrawals import call_off
 from worker.sips import SipsError
 from worker.store.ledger import PUBLISH
@@ -166,7 +165,7 @@ def resubmit(ledger: Ledger, order: Order, signature: Signature) -> Order:
         timers_to_stop=[LOOK_TIMER],
         run=order.run + 1,
         resubmitted=True,
-        transaction_id=next_transaction_id(order),
+        transaction_id=transaction_id_of(order.key, order.run + 1),
         attempts=0,
         looks=0,
         sent_at=None,
@@ -208,19 +207,16 @@ def look_once_more(lookup: Lookup, sips: Sips, order: Order) -> None:
         DecisionError: it is listed, or the look says nothing.
     """
     try:
-        for sent in _sends(order):
-            found = lookup.find(sips, sent, sent.sent_at)
-            if found.finding is Finding.FOUND and found.row is not None:
-                raise DecisionError(_listed(order, found.row))
-            if found.finding is Finding.SEVERAL:
-                raise DecisionError(
-                    f"SIPS lists several orders of customer {order.customer_code} under PO number {order.po_number}; "
-                    "find out there which one is this order, then decide `confirmed`"
-                )
-            if found.finding is Finding.CUT_OFF:
-                raise DecisionError(
-                    f"SIPS' list for PO number {order.po_number} is cut off, so the look says nothing; {_WITHOUT}"
-                )
+        found = lookup.find(sips, order)
+        if found.finding is Finding.FOUND and found.row is not None:
+            raise DecisionError(_listed(order, found.row))
+        if found.finding is Finding.SEVERAL:
+            raise DecisionError(
+                f"SIPS lists several orders of customer {order.customer_code} under PO number {order.po_number}; "
+                "find out there which one is this order, then decide `confirmed`"
+            )
+        if found.finding is Finding.CUT_OFF:
+            raise DecisionError(f"SIPS' list for PO number {order.po_number} is cut off, so the look says nothing; {_WITHOUT}")
         if not lookup.is_controlled(sips):
             raise DecisionError(
                 "SIPS does not list it, but its list was never checked, so that means nothing; run "
@@ -231,16 +227,6 @@ def look_once_more(lookup: Lookup, sips: Sips, order: Order) -> None:
 
 
 _WITHOUT = "or add --without-look if you looked yourself"
-
-
-def _sends(order: Order) -> list[Order]:
-    """The order as each of its runs sent it: SIPS may list an earlier one late, under that run's transaction id."""
-    base_url, source, key = orjson.loads(order.key)
-    earlier = [
-        replace(order, transaction_id=transaction_id(base_url, source, key, run), sent_at=order.created_at)
-        for run in range(1, order.run)
-    ]
-    return [*earlier, order]
 
 
 def _listed(order: Order, row: OrderRow) -> str:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import orjson
 
 from worker.runtime import matching
+from worker.runtime.submission import transaction_id_of
 from worker.sips.models import OrderListAnswer, OrderListRequest
+from worker.store.orders import Order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from worker.sips.models import OrderRow
     from worker.store.controls import Controls
     from worker.store.ledger import Ledger
-    from worker.store.orders import NewOrder, Order
+    from worker.store.orders import NewOrder
 
 __all__ = ["ControlLook", "Lookup"]
 
@@ -48,15 +50,17 @@ class Lookup:
         self._controls = controls
         self._settings = settings
 
-    def find(self, sips: Sips, order: Order | NewOrder, sent_at: float | None) -> Found:
-        """What the list says of an order now.
+    def find(self, sips: Sips, order: Order | NewOrder) -> Found:
+        """What the list says of an order now, whichever of its runs SIPS may have it from: an earlier one may be listed late.
 
         Raises:
             SipsError: the list was not answered, or not in the expected shape; such a look does not count.
         """
+        run, sent_at = (order.run, _first_sent_at(order)) if isinstance(order, Order) else (1, None)
         since = self._since(order, sent_at)
         rows = self.rows(sips, order.po_number, since)
-        wanted = matching.Wanted(order.customer_code, order.po_number, order.transaction_id, since, order.key)
+        transaction_ids = {order.transaction_id, *(transaction_id_of(order.key, earlier) for earlier in range(1, run))}
+        wanted = matching.Wanted(order.customer_code, order.po_number, frozenset(transaction_ids), since, order.key)
         owners = self._ledger.owners(order.base_url, [row.orderId for row in rows if row.orderId])
         return matching.find(rows, wanted, owners)
 
@@ -76,7 +80,7 @@ class Lookup:
         Raises:
             SipsError: as `find`.
         """
-        found = self.find(sips, new, None)
+        found = self.find(sips, new)
         if found.finding is not matching.Finding.ABSENT:
             return False
         return True if self.is_controlled(sips) else None
@@ -115,3 +119,8 @@ class Lookup:
 
     def _today(self) -> date:
         return datetime.now(UTC).astimezone(self._settings.time_zone).date()
+
+
+def _first_sent_at(order: Order) -> float | None:
+    """When it was sent first, or not long before: the row has the time of its latest run only."""
+    return order.created_at if order.resubmitted else order.sent_at

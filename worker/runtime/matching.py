@@ -15,7 +15,18 @@ if TYPE_CHECKING:
 
     from worker.sips.models import OrderRow
 
-__all__ = ["ROW_LIMIT", "Finding", "Found", "Patience", "Wanted", "conclude_absence", "find", "is_refused", "window"]
+__all__ = [
+    "ROW_LIMIT",
+    "Finding",
+    "Found",
+    "Patience",
+    "Wanted",
+    "conclude_absence",
+    "find",
+    "is_refused",
+    "shown_transaction_id",
+    "window",
+]
 
 #: Rows that a look asks for. A list as long as this may be cut off, and proves no absence.
 ROW_LIMIT = 100
@@ -33,14 +44,14 @@ class Wanted:
 
     Attributes:
         customer_code, po_number: must equal a row's.
-        transaction_id: must equal a row's where the row shows one.
-        since: the day of the order's date or of its send, whichever is earlier; older rows are other orders.
+        transaction_ids: of its runs, in small letters; one must equal a row's where the row shows one.
+        since: the day of the order's date or of its first send, whichever is earlier; older rows are other orders.
         key: of our ledger row, to tell what belongs to others.
     """
 
     customer_code: str
     po_number: str
-    transaction_id: str
+    transaction_ids: frozenset[str]
     since: date
     key: str
 
@@ -92,11 +103,17 @@ def _matches(row: OrderRow, wanted: Wanted, owners: Mapping[str, str]) -> bool:
         return False
     if row.PONumber.strip() != wanted.po_number or owners.get(row.orderId, wanted.key) != wanted.key:
         return False
-    shown = (row.model_extra or {}).get("transactionID") or (row.model_extra or {}).get("transactionId")
-    if shown is not None:
-        return str(shown).lower() == wanted.transaction_id.lower()
+    if (shown := shown_transaction_id(row)) is not None:
+        return shown in wanted.transaction_ids
     listed = day(row.orderDate)
     return listed is None or listed >= wanted.since - SLACK
+
+
+def shown_transaction_id(row: OrderRow) -> str | None:
+    """The transaction id in a row, in small letters; SIPS' description has none there."""
+    extra = row.model_extra or {}
+    shown = extra.get("transactionID") or extra.get("transactionId")
+    return None if shown is None else str(shown).lower()
 
 
 def _same(code: str | None) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from worker.runtime.matching import Found
     from worker.settings import Settings
     from worker.sips import Sips
+    from worker.sips.models import OrderRow
     from worker.store.ledger import Ledger, Moved
     from worker.store.orders import Order, StoredEvent
 
@@ -28,6 +29,9 @@ __all__ = ["Reconcile"]
 
 #: Seconds for which an order is looked for after its outcome was `.unknown`.
 UNRESOLVED_FOR_SECONDS = 7 * 86_400.0
+
+#: Why a person must decide.
+SEVERAL = "SIPS lists, or has in its queue, several orders under this PO number"
 
 log = structlog.get_logger("worker")
 
@@ -63,34 +67,44 @@ class Reconcile:
         if order.state is State.SENDING:
             return max((order.lease_until or 0) - order.read_at, 0) + 1, None
         try:
-            found = self._lookup.find(sips, order, order.sent_at)
+            found = self._lookup.find(sips, order)
         except SipsError as error:
             self._ledger.note(order, trouble_at=now(), last_error=f"{error.code}: {error}")
             return self._next(order), None
         return self._judge(order, found, sips)
 
     def _judge(self, order: Order, found: Found, sips: Sips) -> tuple[float | None, Moved | None]:
-        is_refused = found.row is not None and matching.is_refused([found.row.orderStatus])
-        if found.row is not None and not (is_refused and order.state is State.UNRESOLVED):
-            return None, self._found(order, found.row.orderId or "", sips)
         if order.state is State.UNRESOLVED:
-            still = order.read_at - (order.ended_at or order.updated_at) < UNRESOLVED_FOR_SECONDS
-            return (UNRESOLVED_SECONDS if still else None), None
+            return self._judge_unresolved(order, found, sips)
+        if found.row is not None and _is_of_its_latest_run(order, found.row):
+            return None, self._found(order, found.row, sips)
         if found.finding is matching.Finding.SEVERAL:
-            return UNRESOLVED_SECONDS, self._unresolve(order, "SIPS lists several orders under this PO number")
+            return UNRESOLVED_SECONDS, self._unresolve(order, SEVERAL)
         if found.finding is matching.Finding.CUT_OFF:
             return self._next(order), None
+        return self._judge_absence(order, found, sips)
+
+    def _judge_absence(self, order: Order, found: Found, sips: Sips) -> tuple[float | None, Moved | None]:
+        """The latest run's order is not listed (yet); an earlier run's may be."""
         looks = order.looks + 1
-        if matching.conclude_absence(
+        if not matching.conclude_absence(
             looks=looks,
             since_send=order.read_at - (order.sent_at or order.created_at),
             since_trouble=min(order.read_at - (order.trouble_at or 0.0), self._up_seconds()),
             patience=self._patience,
             controlled=looks >= self._patience.looks and self._is_controlled(sips),
         ):
-            return UNRESOLVED_SECONDS, self._unresolve(order, f"{looks} looks did not find the order at SIPS", looks=looks)
-        self._ledger.note(order, looks=looks)
-        return self._next(order), None
+            self._ledger.note(order, looks=looks)
+            return self._next(order), None
+        if found.row is not None:
+            return None, self._found(order, found.row, sips)
+        return UNRESOLVED_SECONDS, self._unresolve(order, f"{looks} looks did not find the order at SIPS", looks=looks)
+
+    def _judge_unresolved(self, order: Order, found: Found, sips: Sips) -> tuple[float | None, Moved | None]:
+        if found.row is not None and not matching.is_refused([found.row.orderStatus]) and not _may_be_queued(order, found.row):
+            return None, self._found(order, found.row, sips)
+        still = order.read_at - (order.ended_at or order.updated_at) < UNRESOLVED_FOR_SECONDS
+        return (UNRESOLVED_SECONDS if still else None), None
 
     def _is_controlled(self, sips: Sips) -> bool:
         try:
@@ -104,13 +118,14 @@ class Reconcile:
             )
         return controlled
 
-    def _found(self, order: Order, order_id: str, sips: Sips) -> Moved | None:
-        def say(row: Order) -> Sequence[StoredEvent]:
-            confirmed = [self._voice.confirmed(row)]
+    def _found(self, order: Order, row: OrderRow, sips: Sips) -> Moved | None:
+        def say(moved: Order) -> Sequence[StoredEvent]:
+            confirmed = [self._voice.confirmed(moved)]
             # After `.unknown` there is no second outcome: that the order is there after all is a fact.
-            return confirmed if order.state is not State.IN_DOUBT else [self._voice.succeeded(row, sips.answer), *confirmed]
+            return confirmed if order.state is not State.IN_DOUBT else [self._voice.succeeded(moved, sips.answer), *confirmed]
 
-        return self._ledger.move(order, Event.CONFIRM, say=say, order_id=order_id)
+        transaction_id = matching.shown_transaction_id(row) or order.transaction_id
+        return self._ledger.move(order, Event.CONFIRM, say=say, order_id=row.orderId or "", transaction_id=transaction_id)
 
     def _unresolve(self, order: Order, why: str, **changes: Any) -> Moved | None:
         known = f"{why}; the send ended with: {order.last_error}" if order.last_error else why
@@ -130,17 +145,19 @@ class Reconcile:
         if age >= self._settings.overdue_seconds:
             self._ledger.say(key, [self._voice.overdue(order)])
         try:
-            found = self._lookup.find(sips, order, order.sent_at)
+            found = self._lookup.find(sips, order)
         except SipsError as error:
             self._ledger.note(order, trouble_at=now(), last_error=f"{error.code}: {error}")
             return self._next(order), None
         return self._judge_queued(order, found, sips, age)
 
     def _judge_queued(self, order: Order, found: Found, sips: Sips, age: float) -> tuple[float | None, Moved | None]:
+        if found.finding is matching.Finding.SEVERAL or (found.row is not None and _may_be_queued(order, found.row)):
+            return None, self._unresolve(order, SEVERAL)
         if found.row is not None and matching.is_refused([found.row.orderStatus]):
             return None, self._refused(order, f"SIPS lists the order as {found.row.orderStatus}")
         if found.row is not None:
-            return None, self._found(order, found.row.orderId or "", sips)
+            return None, self._found(order, found.row, sips)
         if age >= self._settings.queued_seconds:
             return UNRESOLVED_SECONDS, self._unresolve(order, "SIPS queued the order and never listed it")
         self._ledger.note(order, looks=order.looks + 1)
@@ -150,6 +167,16 @@ class Reconcile:
         if order.resubmitted:
             return self._unresolve(order, not_sent_again(order, why))
         return self._ledger.move(order, Event.REJECT, say=lambda row: [self._voice.rejected(row, why)])
+
+
+def _is_of_its_latest_run(order: Order, row: OrderRow) -> bool:
+    """Whether no other run of the order can have placed what SIPS lists."""
+    return not order.resubmitted or matching.shown_transaction_id(row) == order.transaction_id
+
+
+def _may_be_queued(order: Order, row: OrderRow) -> bool:
+    """Whether SIPS lists what an earlier run placed, and has the latest run in its queue: it would be a second order."""
+    return order.queue_id is not None and matching.shown_transaction_id(row) not in {None, order.transaction_id}
 
 
 #: Kind of timer to the method that does it.

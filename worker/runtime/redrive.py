@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import orjson
-
 from worker.runtime.order_words import MEANING
-from worker.runtime.submission import po_claim, transaction_id
+from worker.runtime.submission import po_claim, transaction_id_of
 from worker.store.transitions import State
 
 if TYPE_CHECKING:
     from worker.store.ledger import Ledger
-    from worker.store.orders import Order
 
-__all__ = ["RedriveError", "allow_redrive", "next_transaction_id"]
+__all__ = ["RedriveError", "allow_redrive"]
 
 
 class RedriveError(Exception):
@@ -40,7 +37,7 @@ def allow_redrive(ledger: Ledger, key: str) -> int:
     claim = ledger.redrive(
         order,
         po_claim(order.base_url, order.customer_code, order.po_number),
-        transaction_id=next_transaction_id(order),
+        transaction_id=transaction_id_of(order.key, order.run + 1),
     )
     if claim.po_taken:
         raise RedriveError(
@@ -50,9 +47,3 @@ def allow_redrive(ledger: Ledger, key: str) -> int:
     if not claim.claimed:
         raise RedriveError("the order changed while it was looked at; look again")
     return claim.order.run
-
-
-def next_transaction_id(order: Order) -> str:
-    """The transaction id of the order's next run."""
-    base_url, source, key = orjson.loads(order.key)
-    return transaction_id(base_url, source, key, order.run + 1)

@@ -15,7 +15,17 @@ from worker.runtime.payload import Result
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-__all__ = ["InDoubtError", "OrderResult", "Submission", "order_key", "po_claim", "suffixed", "transaction_date", "transaction_id"]
+__all__ = [
+    "InDoubtError",
+    "OrderResult",
+    "Submission",
+    "order_key",
+    "po_claim",
+    "suffixed",
+    "transaction_date",
+    "transaction_id",
+    "transaction_id_of",
+]
 
 #: Namespace of transaction ids (UUIDv5). It never changes: the same command must keep its transaction id.
 TRANSACTION_NAMESPACE = uuid.UUID("8f7c2f1e-6a43-5f0b-9a55-2f1f0c9d7b21")
@@ -67,6 +77,12 @@ def po_claim(base_url: str, customer_code: str, po_number: str) -> str:
 def transaction_id(base_url: str, source: str, key: str, run: int) -> str:
     """The transaction id of one run of a command."""
     return str(uuid.uuid5(TRANSACTION_NAMESPACE, orjson.dumps([base_url, source, key, run]).decode()))
+
+
+def transaction_id_of(order_key: str, run: int) -> str:
+    """The same, from the ledger's key of the command."""
+    base_url, source, key = orjson.loads(order_key)
+    return transaction_id(base_url, source, key, run)
 
 
 def transaction_date(zone: ZoneInfo) -> str:

@@ -9,20 +9,26 @@ import orjson
 import pytest
 
 from tests.acceptance.conftest import example
+from tests.orders import Rows, payload
 from tests.runtime.standins import Client, Make, Recorder, deliver
 from tests.store.making import new_order
 from worker.messaging.delivery import Delivery, Disposition
+from worker.messaging.ladder import without_history
 from worker.messaging.topology import DEAD, ORDERS, QUERIES, SUSPECTS, UNDELIVERED
+from worker.runtime.decisions import Signature, resubmit
 from worker.runtime.fingerprint import fingerprint
+from worker.runtime.looks import LOOK_TIMER
 from worker.runtime.submission import order_key
 from worker.settings import Settings
 from worker.sips.errors import ConnectFailed
 from worker.store.ledger import Ledger
-from worker.store.transitions import Event
+from worker.store.timers import Timers
+from worker.store.transitions import Event, State
 
 if TYPE_CHECKING:
     from worker.messaging.publisher import Message
     from worker.store.engine import Store
+    from worker.store.orders import Order
 
 CarryOut = Callable[..., list["Message"]]
 
@@ -182,3 +188,67 @@ def test_that_its_time_was_up_is_not_forgotten_on_the_way(carry_out: CarryOut, c
 
     assert headers_of(message)["sips-expired"]
     assert "x-death" not in headers_of(message)
+
+
+@pytest.fixture
+def rows(store: Store) -> Rows:
+    """Orders of the sandbox's SIPS."""
+    return Rows(Ledger(store), Settings(_env_file=None).base_url)
+
+
+def unreadable(order: Order) -> Delivery:
+    """The command of an order after reading it has killed its process once too often."""
+    delivery = interrupted(ORDER, SUSPECTS, redelivered=True, sips_crashes=5, sips_queue=ORDERS, sips_order=order.key)
+    delivery.body = b"{"
+    return delivery
+
+
+def test_an_order_that_waits_for_a_command_which_kills_its_reader_ends(carry_out: CarryOut, rows: Rows) -> None:
+    """It was never sent: `.failed` and a dead letter, unread. A command with the same key need not wait for ever."""
+    order = rows.unsent("c1", key="k")
+
+    outcome, dead = carry_out(unreadable(order))
+
+    assert (f"{ORDER}.failed", "crash-on-read", "c1") == (
+        outcome.routing_key,
+        orjson.loads(outcome.body)["data"]["type"],
+        orjson.loads(outcome.body)["causationid"],
+    )
+    assert (DEAD, "crash-on-read", b"{") == (dead.routing_key, headers_of(dead)["sips-reason"], dead.body)
+    assert (State.GAVE_UP, None) == (rows.again(order).state, rows.again(order).po_claim)
+    attributes = {"specversion": "1.0", "id": "c2", "source": "shop", "type": ORDER, "idempotencykey": "k"}
+    other = deliver(ORDER, payload("PO-c1"), ORDERS, headers={f"ce-{name}": value for name, value in attributes.items()})
+    (answer,) = carry_out(other)
+    assert ("c2", "crash-on-read") == (orjson.loads(answer.body)["causationid"], orjson.loads(answer.body)["data"]["type"])
+
+
+def test_a_resubmitted_order_whose_command_kills_its_reader_is_a_persons_again(carry_out: CarryOut, rows: Rows) -> None:
+    """Its first run was sent; the message is set aside all the same."""
+    order = resubmit(rows.ledger, rows.unresolved("c1"), Signature("anna"))
+
+    outcome, dead = carry_out(unreadable(order))
+
+    assert (f"{ORDER}.unknown", State.UNRESOLVED) == (outcome.routing_key, rows.again(order).state)
+    assert (DEAD, "crash-on-read") == (dead.routing_key, headers_of(dead)["sips-reason"])
+
+
+def test_an_order_that_is_sent_while_its_command_kills_its_reader_is_looked_after(
+    carry_out: CarryOut, rows: Rows, store: Store
+) -> None:
+    """By a timer, since no delivery will come: when the lease is over, its sender is taken for dead."""
+    order = rows.sending("c1")
+
+    (dead,) = carry_out(unreadable(order))
+
+    assert (DEAD, "crash-on-read") == (dead.routing_key, headers_of(dead)["sips-reason"])
+    assert [LOOK_TIMER] == list(Timers(store).of(order.key))
+
+
+def test_the_next_delivery_of_an_order_tells_which_one_it_is(carry_out: CarryOut, rows: Rows) -> None:
+    """Without being read, and also once it is redriven."""
+    (message,) = carry_out(deliver(ORDER, payload("PO-1"), ORDERS), Down())
+
+    key = headers_of(message)["sips-order"]
+    assert State.UNSENT is rows.again(rows.ledger.search(text="c1")[0]).state
+    assert rows.ledger.find(key) is not None
+    assert key == cast("dict[str, Any]", without_history(message.properties, ORDER).headers)["sips-order"]

@@ -43,6 +43,7 @@ def test_it_is_read_as_the_command_that_made_the_row(rows: Rows) -> None:
     message = command_message(replace(order, run=2))
 
     assert (RETRY, ORDERS, True) == (message.exchange, message.routing_key, message.mandatory)
+    assert order.key == (message.properties.headers or {})["sips-order"]
     command = parse(message.body, message.properties, message.routing_key, max_bytes=100_000)
     assert ("c-1", "shop", "sips.order.submit", 2) == (command.id, command.source, command.type, command.run)
     assert order.key == order_key(order.base_url, command.source, command.idempotency_key)

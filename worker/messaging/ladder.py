@@ -19,7 +19,7 @@ from worker.messaging.topology import DEAD, DELAY_SECONDS, RETRY, delay_exchange
 if TYPE_CHECKING:
     from random import Random
 
-__all__ = ["PERSISTENT", "dead_letter", "delayed", "from_step", "returned", "step", "without_history"]
+__all__ = ["ORDER", "PERSISTENT", "dead_letter", "delayed", "from_step", "returned", "step", "without_history"]
 
 #: AMQP delivery mode of a message that survives a restart of the broker.
 PERSISTENT = 2
@@ -35,6 +35,10 @@ _STRIPPED_NAMES = frozenset({"cc", "bcc"})
 
 #: What the worker itself notes on a message.
 _OURS = "sips-"
+
+#: Header with the ledger's key of a command's order. It stays for as long as the message: should reading it kill some day, its
+#: order is still known.
+ORDER = "sips-order"
 
 
 def step(seconds: float, random: Random) -> int:
@@ -94,9 +98,9 @@ def dead_letter(body: bytes, properties: BasicProperties, routing_key: str, *, h
 
 
 def without_history(properties: BasicProperties, routing_key: str | None) -> BasicProperties:
-    """The properties as they were first published: without what the broker and we have noted since, but for the first key."""
+    """The properties as they were first published: of what the broker and we have noted since, only first key and order stay."""
     kept = _kept(properties, routing_key or "", {})
-    own = {name: value for name, value in (kept.headers or {}).items() if not name.startswith(_OURS)}
+    own = {name: value for name, value in (kept.headers or {}).items() if name == ORDER or not name.startswith(_OURS)}
     kept.headers = own | ({"sips-routing-key": routing_key} if routing_key else {})
     return kept
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from worker.messaging import topology
+from worker.messaging import ladder, topology
 from worker.messaging.envelope import MAX_COUNT
 from worker.runtime.poison import CRASHES
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from worker.messaging.delivery import Delivery
     from worker.messaging.envelope import Command
 
-__all__ = ["count", "has_expired", "home", "marks", "may_have_been_sent"]
+__all__ = ["count", "has_expired", "home", "marks", "may_have_been_sent", "order"]
 
 #: Its AMQP `expiration` ran out in a work queue.
 EXPIRED = "sips-expired"
@@ -49,6 +49,12 @@ def home(delivery: Delivery) -> str:
     """The queue that a message belongs to, also while it is among the suspects."""
     queue = _headers(delivery).get(HOME)
     return queue if delivery.queue == topology.SUSPECTS and isinstance(queue, str) else delivery.queue
+
+
+def order(delivery: Delivery) -> str | None:
+    """The ledger's key of its order, where a worker has noted it: known without reading the body."""
+    key = _headers(delivery).get(ladder.ORDER)
+    return key if isinstance(key, str) else None
 
 
 def marks(delivery: Delivery) -> dict[str, Any]:

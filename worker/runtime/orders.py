@@ -16,6 +16,7 @@ import orjson
 import structlog
 from pydantic import ValidationError
 
+from worker.messaging import ladder
 from worker.ops.crash_points import reached
 from worker.runtime import history, order_events, outcomes, problems, retry
 from worker.runtime.fingerprint import RULE, fingerprint
@@ -136,6 +137,23 @@ class Orders:
         gave_up = order is not None and order.state is State.GAVE_UP  # then its dead letter is there
         if attempt.final and not gave_up:
             self._endings.set_aside(attempt, problem.code, problem.detail)
+
+    def end_unread(self, attempt: Attempt) -> None:
+        """A message that kills whoever reads it is set aside unread, and its order, where it is known, does not wait for it.
+
+        Other commands with the order's key would wait as well.
+        """
+        problem = problems.crash_on_read()
+        key = history.order(attempt.delivery)
+        order = self._ledger.find(key) if key else None
+        if order is not None and order.state is State.UNSENT:
+            ended = self._give_up(attempt, order, problem)
+            if not (ended and order.resubmitted):
+                return  # its dead letter is there, or it stands elsewhere by now and comes again
+        elif order is not None and order.state is State.SENDING:
+            left = (order.lease_until or order.read_at) - order.read_at
+            self._ledger.start(order.key, {LOOK_TIMER: max(left, 0.0)})
+        self._endings.set_aside(attempt, problem.code, problem.detail)
 
     # Before the claim.
 
@@ -302,7 +320,7 @@ class Orders:
                 self._doubt(attempt, order, attempt.error)
             case retry.Verdict.WAIT | retry.Verdict.RETRY:
                 self._ledger.move(order, Event.NOT_EXECUTED, last_error=attempt.error, attempts=_counted(order, decision))
-                headers = retry.headers(decision, attempt=command.attempt, waits=waits)
+                headers = retry.headers(decision, attempt=command.attempt, waits=waits) | {ladder.ORDER: order.key}
                 self._endings.try_again(attempt, decision.seconds, headers)
             case retry.Verdict.EXHAUSTED:
                 self._give_up(attempt, order, problems.from_sips(error, exhausted=True))
@@ -360,10 +378,11 @@ class Orders:
         else:
             self._say_again(attempt, now)
 
-    def _give_up(self, attempt: Attempt, order: Order, problem: Problem) -> None:
+    def _give_up(self, attempt: Attempt, order: Order, problem: Problem) -> bool:
         """No run of it is left. SIPS never executed one: `.failed`, and a dead letter that a person can run again.
 
         Where an earlier run was sent, SIPS may have the order from that one: it goes back to a person, who can resubmit it.
+        False where the order stands elsewhere by now; then its command waits.
         """
         attempt.error = attempt.error or f"{problem.code}: {problem.detail}"
         if order.resubmitted:
@@ -375,10 +394,11 @@ class Orders:
             )
         if moved is None:
             self._wait(attempt, 0.0)
-            return
+            return False
         self._say(attempt, moved.order, moved.said)
         if not order.resubmitted:
             self._endings.set_aside(attempt, problem.code, problem.detail)
+        return True
 
     # What is said.
 

@@ -14,7 +14,6 @@ import structlog
 from pydantic import ValidationError
 
 from worker.messaging import topology
-from worker.messaging.dead_letters import CRASH_ON_READ
 from worker.messaging.delivery import Disposition
 from worker.messaging.envelope import EnvelopeError, parse
 from worker.messaging.publisher import PublishError, RefusedError, UnroutableError
@@ -161,7 +160,7 @@ class Pipeline:
         if decision.verdict in {poison.Verdict.AGAIN, poison.Verdict.ALONE}:
             self._endings.suspect(attempt, decision)
         elif decision.verdict is poison.Verdict.UNREAD:
-            self._endings.set_aside(attempt, CRASH_ON_READ, "it killed its process each time it was only read")
+            self._orders.end_unread(attempt)
         else:
             self._execute(attempt, is_poison=decision.verdict is poison.Verdict.POISON)
 

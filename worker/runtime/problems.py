@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from worker.messaging.dead_letters import CRASH_ON_READ
 from worker.messaging.envelope import EnvelopeError
 from worker.runtime.outcomes import Problem
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "conflict",
     "crash_loop",
+    "crash_on_read",
     "duplicate_po",
     "expired",
     "from_sips",
@@ -31,6 +33,11 @@ def crash_loop(times: int) -> Problem:
     """Its process died each time it was carried out."""
     detail = f"{times} deliveries of it came to no end, the latest alone: it seems to kill the process that carries it out"
     return Problem("crash-loop", "The command kills the worker", detail, retryable=False, key_reusable=True)
+
+
+def crash_on_read() -> Problem:
+    """Its process died each time, even while it was only read."""
+    return Problem(CRASH_ON_READ, "The command kills the worker", "it killed its process each time it was only read")
 
 
 def expired(command: Command) -> Problem:

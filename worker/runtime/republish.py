@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import orjson
 from pika.spec import BasicProperties
 
-from worker.messaging.ladder import PERSISTENT
+from worker.messaging.ladder import ORDER, PERSISTENT
 from worker.messaging.publisher import Message
 from worker.messaging.topology import ORDERS, RETRY
 
@@ -38,7 +38,7 @@ def command_message(order: Order) -> Message:
         "traceparent": known.get("traceparent"),
         "tracestate": known.get("tracestate"),
     }
-    own = {"sips-run": order.run, "sips-routing-key": order.command_type}
+    own = {"sips-run": order.run, "sips-routing-key": order.command_type, ORDER: order.key}
     return Message(
         exchange=RETRY,
         routing_key=ORDERS,

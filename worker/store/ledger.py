@@ -187,6 +187,11 @@ class Ledger:
         with self._store.write() as connection:
             _say(connection, key, said)
 
+    def start(self, key: str, from_now: Mapping[str, float]) -> None:
+        """Start timers of an order without moving it: kind to seconds."""
+        with self._store.write() as connection:
+            start_timers(connection, key, from_now)
+
     def events(self, key: str) -> list[StoredEvent]:
         """Everything that was said of an order, the oldest first."""
         statement = select(events).where(events.c.key == key).order_by(events.c.created_at, events.c.id)

@@ -1,6 +1,7 @@
 """A worker that knows two more commands, which kill the process that carries them out, as a fault in a library does.
 
-Run as `python -m tests.acceptance.deadly_worker run`, in place of `python -m worker run`.
+Run as `python -m tests.acceptance.deadly_worker run`, in place of `python -m worker run`. With DEADLY_LOOKS in the environment
+every look for an order in doubt kills as well.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import os
 
 from worker.cli import main
 from worker.messaging.topology import ORDERS, QUERIES
+from worker.runtime import reconcile
+from worker.runtime.looks import LOOK_TIMER
 from worker.runtime.payload import Payload, Result
 from worker.runtime.registry import command
 from worker.runtime.submission import OrderResult, Submission  # noqa: TC001 - read by `command`
@@ -38,7 +41,14 @@ def deadly_order(_payload: Nothing, _sips: Sips, _submission: Submission) -> Ord
     os._exit(DEADLY)
 
 
+def deadly_look(*_look: object) -> Never:
+    """The same in a look for an order."""
+    os._exit(DEADLY)
+
+
 if __name__ == "__main__":  # whoever only imports the names must not get the commands
     command(READ, queue=QUERIES)(deadly_read)
     command(ORDER, queue=ORDERS, changes=True)(deadly_order)
+    if "DEADLY_LOOKS" in os.environ:
+        vars(reconcile)["KINDS"][LOOK_TIMER] = deadly_look
     main()

@@ -10,11 +10,11 @@ import pytest
 
 from tests.acceptance import deadly_worker
 from tests.acceptance.conftest import SOURCE, settings_of
-from tests.acceptance.test_commands import DELIVERY
+from tests.acceptance.test_commands import DELIVERY, SUBMIT, order
 from tests.amqp import EventTap, channel, count, eventually, publish, take_all
 from worker.client import CommandClient
 from worker.local.stack import Worker
-from worker.messaging.topology import COMMANDS, DEAD, DELIVERY_LIMIT, ORDERS, QUERIES, RETRY, SUSPECTS, UNDELIVERED
+from worker.messaging.topology import COMMANDS, DEAD, DELIVERY_LIMIT, ORDERS, QUERIES, RETRY, SUSPECTS, UNDELIVERED, WATCHES
 from worker.runtime.poison import POISON_AT
 
 if TYPE_CHECKING:
@@ -59,9 +59,12 @@ def url(private_url: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def supervisor(url: str, sandbox: Sandbox, sqlite_url: str, tmp_path: Path) -> Iterator[Supervisor]:
+def supervisor(
+    request: pytest.FixtureRequest, url: str, sandbox: Sandbox, sqlite_url: str, tmp_path: Path
+) -> Iterator[Supervisor]:
     """Over a worker with few threads, so that something waits beside what runs."""
     settings = settings_of(url, sandbox, sqlite_url) | {"THREADS": "4", "PYTHONPATH": str(Path(__file__).parents[2])}
+    settings |= getattr(request, "param", {})
     started = Supervisor(lambda: DeadlyWorker("deadly", tmp_path, settings))
     yield started
     started.worker.stop()
@@ -141,3 +144,27 @@ def test_an_order_that_kills_its_process_is_unknown_after_the_first_time(url: st
     assert 1 == supervisor.deaths
     assert 0 == supervisor.worker.stop()
     assert (0, 0) == (count(url, ORDERS), count(url, SUSPECTS))
+
+
+@pytest.mark.parametrize("supervisor", [{"DEADLY_LOOKS": "1"}], ids=["deadly looks"], indirect=True)
+def test_a_look_that_kills_its_process_leaves_its_order_to_a_person(url: str, supervisor: Supervisor, sandbox: Sandbox) -> None:
+    """After few kills, and for good: whatever was made for its timer meanwhile does nothing any more."""
+    sandbox.set_faults(lost_answer={"operations": ["ordersV2Submit"]})
+    with publishing(url) as (client, tap):
+        command = client.publish(SUBMIT, order())
+
+        supervisor.until(lambda: tap.outcomes(command), "the order has an outcome")
+        supervisor.until(lambda: count(url, WATCHES) + count(url, SUSPECTS) == 0, "no tick is left")
+        deaths = supervisor.deaths
+        beside = client.publish(DELIVERY, {"orderId": "35818786"})
+
+        assert f"{SUBMIT}.unknown" == tap.outcome(command)["type"]
+        assert "crash-loop" in tap.outcome(command)["data"]["lastError"]
+        assert f"{DELIVERY}.succeeded" == tap.outcome(beside)["type"]
+    assert (0, deaths) == (supervisor.worker.stop(), supervisor.deaths)
+    ((properties, _body),) = take_all(url, DEAD)
+    assert ("sips.tick", "crash-loop", WATCHES) == (
+        properties.type,
+        (properties.headers or {})["sips-reason"],
+        (properties.headers or {})["sips-queue"],
+    )

@@ -140,7 +140,17 @@ def test_a_200_that_proves_no_order_leaves_it_in_doubt(make: Make, store: Store,
     assert (State.IN_DOUBT, ["look"], []) == (order.state, list(Timers(store).of(order.key)), recorder.messages)
 
 
-def test_a_look_whose_outcome_was_not_confirmed_tells_it_when_its_tick_comes_again(make: Make, store: Store) -> None:
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"redelivered": True, "headers": {"x-delivery-count": 1}},
+        {"headers": {"sips-crashes": 1, "sips-redelivered": True, "sips-queue": WATCHES}},
+    ],
+    ids=["again", "as a copy, where RabbitMQ does not count"],
+)
+def test_a_look_whose_outcome_was_not_confirmed_tells_it_when_its_tick_comes_again(
+    make: Make, store: Store, how: dict[str, Any]
+) -> None:
     """At once, and not only when the timer for what was never published is due."""
     order = example("ordersV2Submit.request")
     row = {"orderId": 1, "customerCode": order["customerCode"], "PONumber": order["poDetails"]["poNumber"]}
@@ -154,7 +164,7 @@ def test_a_look_whose_outcome_was_not_confirmed_tells_it_when_its_tick_comes_aga
     pipeline.execute(deliver(TICK, tick, WATCHES))
     recorder.error = None
 
-    pipeline.execute(deliver(TICK, tick, WATCHES, redelivered=True))
+    pipeline.execute(deliver(TICK, tick, WATCHES, **how))
 
     assert ["sips.order.submit.succeeded", "sips.order.confirmed"] == [outcome["type"] for outcome in recorder.outcomes]
 

@@ -17,7 +17,7 @@ from worker.messaging.connection import unwatched
 from worker.messaging.keeper import LOOK_SECONDS
 from worker.messaging.publisher import PublishError, PublishTimeoutError
 from worker.ops.seldom import Seldom
-from worker.runtime.ticks import tick
+from worker.runtime.ticks import CLAIM_SECONDS, tick
 from worker.store.errors import StoreError
 from worker.store.ledger import Ledger
 from worker.store.migrate import check
@@ -47,9 +47,8 @@ STORE_LINE_SECONDS = 60.0
 #: Seconds between two looks at the topology; half as much or as little again.
 TOPOLOGY_SECONDS = 60.0
 
-#: Timers that one round claims at most, and the seconds for which others leave them alone.
+#: Timers that one round claims at most.
 CLAIM_LIMIT = 100
-CLAIM_SECONDS = 60.0
 
 #: Events whose publication is marked in one transaction.
 MARK_LIMIT = 500

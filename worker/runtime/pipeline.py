@@ -148,21 +148,21 @@ class Pipeline:
     def _run(self, attempt: Attempt) -> None:
         delivery = attempt.delivery
         reached("received")
-        if is_tick(delivery):
-            self._ticks.execute(attempt)
-            return
         decision = poison.judge(
             redelivered=delivery.redelivered,
             delivery_count=history.count(delivery, "x-delivery-count"),
             crashes=history.count(delivery, poison.CRASHES),
             alone=delivery.queue == topology.SUSPECTS,
         )
+        is_poison = decision.verdict is poison.Verdict.POISON
         if decision.verdict in {poison.Verdict.AGAIN, poison.Verdict.ALONE}:
             self._endings.suspect(attempt, decision)
         elif decision.verdict is poison.Verdict.UNREAD:
             self._orders.end_unread(attempt)
+        elif is_tick(delivery):
+            (self._ticks.end_poison if is_poison else self._ticks.execute)(attempt)
         else:
-            self._execute(attempt, is_poison=decision.verdict is poison.Verdict.POISON)
+            self._execute(attempt, is_poison=is_poison)
 
     def _execute(self, attempt: Attempt, *, is_poison: bool) -> None:
         delivery = attempt.delivery

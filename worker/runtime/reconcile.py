@@ -59,9 +59,8 @@ class Reconcile:
     def look(self, key: str, sips: Sips) -> tuple[float | None, Moved | None]:
         """One look for an order in doubt, or for one that was given up as `.unknown`."""
         order = self._ledger.find(key)
-        if order is not None and order.state is State.SENDING:
-            moved = self._ledger.move(order, Event.DOUBT, only_after_lease=True, last_error=SENDER_LOST)
-            order = moved.order if moved else order
+        if order is not None:
+            order = self._without_its_sender(order)
         if order is None or order.state not in {State.IN_DOUBT, State.UNRESOLVED, State.SENDING}:
             return None, None
         if order.state is State.SENDING:
@@ -72,6 +71,13 @@ class Reconcile:
             self._ledger.note(order, trouble_at=now(), last_error=f"{error.code}: {error}")
             return self._next(order), None
         return self._judge(order, found, sips)
+
+    def _without_its_sender(self, order: Order) -> Order:
+        """In doubt, if whoever was sending it has had its time."""
+        if order.state is not State.SENDING:
+            return order
+        moved = self._ledger.move(order, Event.DOUBT, only_after_lease=True, last_error=SENDER_LOST)
+        return moved.order if moved else order
 
     def _judge(self, order: Order, found: Found, sips: Sips) -> tuple[float | None, Moved | None]:
         if order.state is State.UNRESOLVED:
@@ -135,6 +141,13 @@ class Reconcile:
         """The step of the ladder of looks that the order has come to; SIPS lists late, so the last step repeats."""
         steps = self._settings.look_seconds
         return steps[min(order.looks + 1, len(steps) - 1)]
+
+    def give_up_looking(self, order: Order, why: str) -> Moved | None:
+        """No look can be made any more: what waits for one is left to a person, and is not looked for."""
+        order = self._without_its_sender(order)
+        if order.state not in {State.IN_DOUBT, State.QUEUED}:
+            return None
+        return leave_to_a_person(self._ledger, order, self._voice, why, timers_from_now={})
 
     def queued(self, key: str, sips: Sips) -> tuple[float | None, Moved | None]:
         """One look after an order in SIPS' queue."""

@@ -11,7 +11,7 @@ from pika.spec import BasicProperties
 from worker.messaging.ladder import PERSISTENT
 from worker.messaging.publisher import Message
 from worker.messaging.topology import RETRY, WATCHES
-from worker.runtime import order_events
+from worker.runtime import history, order_events, poison, problems
 from worker.runtime.reconcile import KINDS
 from worker.sips import Deadline, Sips
 from worker.store.ledger import PUBLISH
@@ -30,10 +30,13 @@ if TYPE_CHECKING:
     from worker.store.orders import Order, StoredEvent
     from worker.store.timers import Timers
 
-__all__ = ["TICK", "Ticks", "is_tick", "tick"]
+__all__ = ["CLAIM_SECONDS", "TICK", "Ticks", "is_tick", "tick"]
 
 #: AMQP type of a tick; it is no command, and no binding of `sips.commands` leads to its queue.
 TICK = "sips.tick"
+
+#: Seconds for which a claimed timer is left to its tick; then another one is made for it.
+CLAIM_SECONDS = 60.0
 
 log = structlog.get_logger("worker")
 
@@ -47,7 +50,7 @@ def tick(timer: Timer) -> Message:
 
 def is_tick(delivery: Delivery) -> bool:
     """Whether a delivery is a tick."""
-    return delivery.queue == WATCHES and delivery.properties.type == TICK
+    return history.home(delivery) == WATCHES and delivery.properties.type == TICK
 
 
 class Ticks:
@@ -78,8 +81,9 @@ class Ticks:
         attempt.outcome, attempt.final = "tick", True
         if timer is None:
             attempt.error = "tick: not one of ours; dropped"
-            return
-        if timer.kind == PUBLISH:
+        elif not self._is_awaited(attempt, timer):
+            self._say_rest(attempt, timer)
+        elif timer.kind == PUBLISH:
             self._publish(attempt, timer)
         elif (method := KINDS.get(timer.kind)) is not None:
             sips = attempt.sips = Sips(self._client, Deadline.after(self._settings.sips_call_seconds))
@@ -87,11 +91,51 @@ class Ticks:
             self._end(timer, seconds)
             if moved is not None:
                 self._say(attempt, moved.order, moved.said)
-            elif attempt.delivery.redelivered:
-                self._say_waiting(attempt, timer.ref)  # what the earlier delivery wrote down and could not tell
+            else:
+                self._say_rest(attempt, timer)
         else:
             attempt.error = f"tick: no worker of this release knows the timer {timer.kind}"
             self._timers.again(timer, 60.0)
+
+    def end_poison(self, attempt: Attempt) -> None:
+        """A tick that killed its process each time: its timer ends, its order needs a person, the tick is a dead letter.
+
+        The timer goes first and unseen: what kills may be the sight of the order.
+        """
+        timer, problem = _read(attempt.delivery.body), problems.crash_loop(poison.POISON_AT)
+        attempt.error = f"{problem.code}: {problem.detail}"
+        if timer is not None:
+            self._timers.stop(timer)
+            self._leave_to_a_person(attempt, timer, f"{attempt.error} (timer {timer.kind})")
+        self._endings.set_aside(attempt, problem.code, problem.detail)
+
+    def _leave_to_a_person(self, attempt: Attempt, timer: Timer, why: str) -> None:
+        order = self._ledger.find(timer.ref)
+        if order is None:
+            return
+        attempt.run, attempt.order_id = order.run, order.order_id
+        moved = self._reconcile.give_up_looking(order, why) if timer.kind in KINDS else None
+        if moved is None:
+            self._ledger.note(order, last_error=why)
+        log.error(
+            "a timer killed the worker each time; it is stopped, and its order needs a person",
+            timer=timer.kind,
+            key=order.key,
+            command=order.command_id,
+            state=order.state,
+            next=f"`sips-worker explain`, mend the worker, then `sips-worker dead redrive --type {TICK}`",
+        )
+        if moved is not None:
+            self._say(attempt, moved.order, moved.said)
+
+    def _is_awaited(self, attempt: Attempt, timer: Timer) -> bool:
+        """Whether its timer still waits for it; what a person runs again needs none."""
+        return history.count(attempt.delivery, "sips-run") > 1 or self._timers.is_awaited(timer, within=CLAIM_SECONDS)
+
+    def _say_rest(self, attempt: Attempt, timer: Timer) -> None:
+        """Say what an earlier delivery of the tick wrote down and could not tell."""
+        if timer.kind in KINDS and history.may_have_been_sent(attempt.delivery):
+            self._say_waiting(attempt, timer.ref)
 
     def _end(self, timer: Timer, seconds: float | None) -> None:
         if seconds is None:

@@ -70,6 +70,17 @@ class Timers:
         with self._store.write() as connection:
             connection.execute(update(timers).where(theirs.in_(given_back)).values(due=now()))
 
+    def is_awaited(self, timer: Timer, *, within: float) -> bool:
+        """Whether a claimed timer is still there and due within so many seconds; else it was ended or put off since."""
+        of_it = and_(timers.c.kind == timer.kind, timers.c.ref == timer.ref, timers.c.due <= now() + within)
+        with self._store.read() as connection:
+            return connection.execute(select(timers.c.kind).where(of_it)).first() is not None
+
+    def stop(self, timer: Timer) -> None:
+        """End a timer, also one that was claimed or set anew meanwhile."""
+        with self._store.write() as connection:
+            stop_timers(connection, timer.ref, [timer.kind])
+
     def start(self, kind: str, ref: str, seconds: float) -> None:
         """Set a timer; one of the same kind for the same thing is moved."""
         with self._store.write() as connection:

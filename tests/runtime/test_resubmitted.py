@@ -131,7 +131,7 @@ class Listing(Client):
 def look(rows: Rows, store: Store, kind: str, order: Order, *listed: dict[str, Any], **settings: Any) -> Order:
     """One tick of a timer; the order after it."""
     values = Settings(_env_file=None, **settings)
-    reconcile = Reconcile(rows.ledger, Lookup(rows.ledger, Controls(store), values), values)
+    reconcile = Reconcile(rows.ledger, Lookup(rows.ledger, Controls(store), values), values, up_seconds=lambda: 3_600.0)
     sips = Sips(cast("Any", Listing(*listed)), Deadline.after(30))
     getattr(reconcile, kind)(order.key, sips)
     return rows.again(order)

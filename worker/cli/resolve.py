@@ -85,8 +85,7 @@ def resolve(
                 decisions.check_order_id(ledger, order, order_id or "")
                 what = f"it is confirmed as SIPS' order {order_id}, and a worker publishes sips.order.confirmed"
                 ask(order, what, signature, yes=yes)
-                voice = OrderVoice(settings.sips_environment, max_bytes=settings.max_event_bytes)
-                decisions.confirm(ledger, order, voice, signature, order_id or "")
+                decisions.confirm(ledger, order, OrderVoice.of(settings), signature, order_id or "")
                 click.echo(f"confirmed as order {order_id}; a worker publishes sips.order.confirmed within seconds")
         except DecisionError as error:
             raise Refusal(str(error)) from None

@@ -36,7 +36,6 @@ def withdraw(text: str, by: str | None, note: str | None, *, yes: bool) -> None:
     Asks before it changes anything; exit status 1 if the order was sent or has ended, 2 if it cannot be asked.
     """
     settings, signature = settings_module.load(), Signature(by or login(), note)
-    voice = OrderVoice(settings.sips_environment, max_bytes=settings.max_event_bytes)
     with opened_store(settings) as store:
         ledger = Ledger(store)
         order = which_order(ledger, text)
@@ -47,7 +46,7 @@ def withdraw(text: str, by: str | None, note: str | None, *, yes: bool) -> None:
             if reason := decisions.refuse_withdrawal(order):
                 raise Refusal(reason)
             ask(order, _SENT_BEFORE if order.resubmitted else _NEVER_SENT, signature, yes=yes)
-            decisions.withdraw(ledger, order, voice, signature)
+            decisions.withdraw(ledger, order, OrderVoice.of(settings), signature)
         except DecisionError as error:
             raise Refusal(str(error)) from None
     click.echo("withdrawn; a worker publishes its outcome within seconds")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from worker.messaging.envelope import Command
     from worker.messaging.publisher import Message
     from worker.runtime.outcomes import Problem
+    from worker.settings import Settings
     from worker.sips import Answer
     from worker.store.orders import Order
 
@@ -57,6 +58,11 @@ class OrderVoice:
     def __init__(self, environment: str, *, max_bytes: int) -> None:
         self._environment = environment
         self._max_bytes = max_bytes
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The voice of an installation."""
+        return cls(settings.sips_environment, max_bytes=settings.max_event_bytes)
 
     def succeeded(self, order: Order, answer: Answer | None) -> StoredEvent:
         """The outcome of an order that SIPS has, or has in its queue; an answer too large for an event is left out of it."""

@@ -95,7 +95,7 @@ class Orders:
         self._endings = endings
         self._published = published
         self._settings = settings
-        self._voice = order_events.OrderVoice(settings.sips_environment, max_bytes=settings.max_event_bytes)
+        self._voice = order_events.OrderVoice.of(settings)
         self._policy = retry.Policy.of(settings)
         self._random = random.Random()  # noqa: S311 - jitter, no secret
 

@@ -51,7 +51,7 @@ class Reconcile:
         self._lookup = lookup
         self._settings = settings
         self._up_seconds = up_seconds
-        self._voice = OrderVoice(settings.sips_environment, max_bytes=settings.max_event_bytes)
+        self._voice = OrderVoice.of(settings)
         self._patience = matching.Patience(
             settings.absence_looks, settings.absence_seconds, settings.absence_after_trouble_seconds
         )

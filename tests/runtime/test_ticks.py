@@ -13,6 +13,7 @@ from tests.runtime.standins import Client, Recorder, deliver
 from worker.messaging import redrive
 from worker.messaging.dead_letters import Held, describe_letter
 from worker.messaging.delivery import Disposition
+from worker.messaging.publisher import RefusedError
 from worker.messaging.topology import DEAD, SUSPECTS, WATCHES
 from worker.runtime.looks import LOOK_TIMER, QUEUED_TIMER
 from worker.runtime.ticks import CLAIM_SECONDS, TICK
@@ -191,3 +192,21 @@ def test_a_tick_that_kills_even_then_is_set_aside_with_its_timer_stopped(
     (dead,) = carry_out(make, poison(timer, redelivered=True), client)
 
     assert (DEAD, "crash-on-read") == (dead.routing_key, (dead.properties.headers or {})["sips-reason"])
+
+
+def test_a_tick_that_is_poison_is_kept_until_rabbitmq_takes_its_dead_letter(
+    rows: Rows, timers: Timers, make: Make, client: Client
+) -> None:
+    """Other ticks need not be: their timers make new ones."""
+    order, second = rows.in_doubt("c1"), rows.confirmed("c2", "7")
+    rows.ledger.say(second.key, [VOICE.overdue(second)])
+    timer = due(timers, LOOK_TIMER, order)
+    recorder, first, other = Recorder(), poison(timer), tick(due(timers, PUBLISH, second))
+    recorder.error = RefusedError("nacked")
+    for delivery in (first, other):
+        make(recorder, client).execute(delivery)
+    assert [None, Disposition.ACK] == [delivery.disposition for delivery in (first, other)]
+
+    (dead,) = carry_out(make, poison(timer), client)
+
+    assert (DEAD, State.UNRESOLVED) == (dead.routing_key, rows.again(order).state)

@@ -127,6 +127,9 @@ class Pipeline:
         """
         delivery = attempt.delivery
         attempt.final = False
+        if is_tick(delivery) and history.count(delivery, poison.CRASHES) >= poison.POISON_AT:
+            self._give_back(attempt, error)  # its timer was stopped
+            return
         if is_tick(delivery):
             attempt.outcome, attempt.error = "put-off", error  # its timer is due again by itself
             delivery.disposition = Disposition.ACK

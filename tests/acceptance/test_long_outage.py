@@ -93,8 +93,8 @@ def test_an_hour_without_sips_fails_nothing_and_loses_sight_of_nothing(
     eventually(lambda: looks(sandbox) >= looked + 3 * len(lost), "each of them was looked for three times")
     sandbox.set_faults(**fault)
     end = time.monotonic() + OUTAGE
-    commands += reads(client, 40)
     orders += [client.publish(SUBMIT, order()) for _ in range(20)]
+    commands += reads(client, 40)
     eventually(lambda: closings(worker, SIPS_DOWN), "the gates are closed")
     while time.monotonic() < end:
         commands += reads(client, 2)

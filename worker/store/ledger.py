@@ -5,12 +5,13 @@ Whoever reads a row and acts on it later may find it changed: `move` tells, and 
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, delete, func, null, or_, select, true, update
+from sqlalchemy import Double, and_, bindparam, delete, func, null, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -23,7 +24,7 @@ from worker.store.transitions import FAILED, SETTLED, Event, State, after
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from sqlalchemy import ColumnElement, Connection, Row
+    from sqlalchemy import ColumnElement, Connection, CursorResult, Row
     from sqlalchemy.sql.dml import ReturningInsert
 
     from worker.store.engine import Store
@@ -84,8 +85,8 @@ class Ledger:
         """
         with self._store.write() as connection:
             while True:
-                lease = {"owner": owner, "lease_until": now() + lease_seconds, "sent_at": now(), "attempts": 1}
-                row = connection.execute(_insert(connection, new, State.SENDING, **lease)).first()
+                lease = {"owner": owner, "lease_seconds": lease_seconds}
+                row = _insert(connection, new, State.SENDING, **lease).first()
                 if row is not None:
                     return Claim(_order(row), claimed=True)
                 found = _one(connection, orders.c.key == new.key)
@@ -124,7 +125,7 @@ class Ledger:
     def refuse(self, new: NewOrder, say: Say) -> Order:
         """Write down that an order is not taken, so that it stays so; the row under its key, whatever it is by now."""
         with self._store.write() as connection:
-            row = connection.execute(_insert(connection, new, State.REJECTED, po_claim=null(), ended_at=now())).first()
+            row = _insert(connection, new, State.REJECTED, po_claim=None).first()
             if row is not None:
                 _say(connection, new.key, say(_order(row)))
             found = _one(connection, orders.c.key == new.key)
@@ -134,7 +135,7 @@ class Ledger:
     def withdraw(self, new: NewOrder) -> Order:
         """Withdraw an order that was never seen, so that whoever brings it finds it so; the row under its key."""
         with self._store.write() as connection:
-            connection.execute(_insert(connection, new, State.WITHDRAWN, po_claim=null(), ended_at=now()))
+            _insert(connection, new, State.WITHDRAWN, po_claim=None)
             found = _one(connection, orders.c.key == new.key)
             assert found is not None  # noqa: S101 - inserted above, or there before
             return found
@@ -295,10 +296,21 @@ def _made_by(order: Order, new: NewOrder) -> bool:
     return (order.command_id, order.command_source) == (new.command_id, new.command_source)
 
 
-def _insert(connection: Connection, new: NewOrder, state: State, **values: Any) -> ReturningInsert[Any]:
+def _insert(connection: Connection, new: NewOrder, state: State, **values: Any) -> CursorResult[Any]:
     """Insert a row unless its key or PO number is taken; the row where it was inserted."""
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    row = {name: getattr(new, name) for name in NewOrder.__slots__} | {
+    row = {name: getattr(new, name) for name in NewOrder.__slots__}
+    return connection.execute(_inserting(connection.dialect.name, state), row | values)
+
+
+@functools.cache
+def _inserting(dialect: str, state: State) -> ReturningInsert[Any]:
+    """Insert an order that is to be sent, with the seconds of its lease, or one that has ended.
+
+    Made once, as that takes longer than to run it.
+    """
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    sent = {"lease_until": now() + bindparam("lease_seconds", type_=Double()), "sent_at": now(), "attempts": 1}
+    values = {
         "state": state,
         "run": 1,
         "row_version": ROW_VERSION,
@@ -307,8 +319,8 @@ def _insert(connection: Connection, new: NewOrder, state: State, **values: Any) 
         "looks": 0,
         "created_at": now(),
         "updated_at": now(),
-    }
-    return insert(orders).values(row | values).on_conflict_do_nothing().returning(*_ROW)
+    } | (sent if state is State.SENDING else {"ended_at": now()})
+    return insert(orders).values(values).on_conflict_do_nothing().returning(*_ROW)
 
 
 def _one(connection: Connection, condition: ColumnElement[bool]) -> Order | None:
@@ -346,7 +358,13 @@ def _say(connection: Connection, key: str, said: Sequence[StoredEvent]) -> None:
     """Store events; one that was said before stays as it was, so that a repetition says the same."""
     if not said:
         return
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     rows = [{"id": event.id, "key": key, "type": event.type, "run": event.run, "body": event.body} for event in said]
-    connection.execute(insert(events).values(created_at=now()).on_conflict_do_nothing(), rows)
+    connection.execute(_saying(connection.dialect.name), rows)
     start_timers(connection, key, {PUBLISH: PUBLISH_SECONDS})
+
+
+@functools.cache
+def _saying(dialect: str) -> sqlite.Insert | postgresql.Insert:
+    """Insert events; made once, as that takes longer than to run it."""
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    return insert(events).values(created_at=now()).on_conflict_do_nothing()

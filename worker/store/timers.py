@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, delete, func, select, tuple_, update
+from sqlalchemy import Double, and_, bindparam, delete, func, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from worker.store.schema import now, timers
@@ -109,11 +110,17 @@ class Timers:
 
 def start_timers(connection: Connection, ref: str, from_now: Mapping[str, float]) -> None:
     """Set timers within a transaction of the caller's: kind to seconds from now."""
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     for kind, seconds in from_now.items():
-        statement = insert(timers).values(kind=kind, ref=ref, due=now() + seconds, claims=0)
-        moved = {"due": statement.excluded.due, "claims": timers.c.claims + 1}
-        connection.execute(statement.on_conflict_do_update(index_elements=[timers.c.kind, timers.c.ref], set_=moved))
+        connection.execute(_setting(connection.dialect.name), {"kind": kind, "ref": ref, "seconds": seconds})
+
+
+@functools.cache
+def _setting(dialect: str) -> sqlite.Insert | postgresql.Insert:
+    """Set a timer or move it; made once, as that takes longer than to run it."""
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    statement = insert(timers).values(due=now() + bindparam("seconds", type_=Double()), claims=0)
+    moved = {"due": statement.excluded.due, "claims": timers.c.claims + 1}
+    return statement.on_conflict_do_update(index_elements=[timers.c.kind, timers.c.ref], set_=moved)
 
 
 def stop_timers(connection: Connection, ref: str, kinds: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Double, and_, bindparam, delete, func, null, or_, select, true, update
+from sqlalchemy import ClauseElement, Double, and_, bindparam, delete, func, null, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from sqlalchemy import ColumnElement, Connection, CursorResult, Row
-    from sqlalchemy.sql.dml import ReturningInsert
+    from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
     from worker.store.engine import Store
 
@@ -342,16 +342,29 @@ def _unchanged(order: Order) -> ColumnElement[bool]:
 
 def _move(connection: Connection, order: Order, event: Event, *conditions: ColumnElement[bool], **changes: Any) -> Order | None:
     state = after(order.state, event, resubmitted=order.resubmitted)
+    statement = _moving(order.state, state, owned=order.owner is not None)
+    if conditions:
+        statement = statement.where(*conditions)
+    if computed := {name: value for name, value in changes.items() if isinstance(value, ClauseElement)}:
+        statement = statement.values(computed)
+    given = {name: value for name, value in changes.items() if name not in computed}
+    row = connection.execute(statement, given | {"its_key": order.key, "its_run": order.run, "its_owner": order.owner}).first()
+    return None if row is None else _order(row)
+
+
+@functools.cache
+def _moving(before: State, state: State, *, owned: bool) -> ReturningUpdate[Any]:
+    """Move the order `its_key` as it was read; made once, as that takes longer than to run it."""
     values: dict[str, Any] = {"state": state, "updated_at": now(), "row_version": ROW_VERSION}
-    if order.state is State.SENDING:
+    if before is State.SENDING:
         values |= {"owner": null(), "lease_until": null()}
     if state in SETTLED:
         values["ended_at"] = now()
     if state in FAILED:
         values["po_claim"] = null()
-    statement = update(orders).where(_unchanged(order), *conditions).values(values | changes).returning(*_ROW)
-    row = connection.execute(statement).first()
-    return None if row is None else _order(row)
+    owner = orders.c.owner == bindparam("its_owner") if owned else orders.c.owner.is_(None)
+    same = (orders.c.key == bindparam("its_key"), orders.c.state == before, orders.c.run == bindparam("its_run"), owner)
+    return update(orders).where(*same).values(values).returning(*_ROW)
 
 
 def _say(connection: Connection, key: str, said: Sequence[StoredEvent]) -> None:

@@ -44,10 +44,18 @@ class Timers:
 
     def claim(self, limit: int, *, lease_seconds: float) -> list[Timer]:
         """Take up to `limit` timers that are due; each becomes due again after the lease, unless it was ended or moved."""
-        due = select(timers.c.kind, timers.c.ref).where(timers.c.due <= now()).order_by(timers.c.due).limit(limit)
+        # A common table expression, as PostgreSQL may run a subquery more than once and so go over the limit.
+        due = (
+            select(timers.c.kind, timers.c.ref)
+            .where(timers.c.due <= now())
+            .order_by(timers.c.due)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+            .cte("due")
+        )
         claimed = (
             update(timers)
-            .where(tuple_(timers.c.kind, timers.c.ref).in_(due.with_for_update(skip_locked=True)))
+            .where(tuple_(timers.c.kind, timers.c.ref).in_(select(due.c.kind, due.c.ref)))
             .values(due=now() + lease_seconds, claims=timers.c.claims + 1)
             .returning(timers.c.kind, timers.c.ref, timers.c.claims)
         )

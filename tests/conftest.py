@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pika
 import pytest
+import structlog
 
 from tests.amqp import purge
 from tests.databases import empty, postgres_schema
@@ -22,6 +23,13 @@ from worker.store.postgresql import SCHEMES
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _structlog_as_imported() -> Iterator[None]:
+    """What a command line run inside of a test configures does not reach the next test."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import structlog
 from click.testing import CliRunner
 from pika.spec import BasicProperties
 
@@ -28,7 +27,7 @@ from worker.messaging.topology import DEAD, QUERIES, RETRY, TopologyError
 from worker.sips import errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from click.testing import Result
@@ -38,11 +37,10 @@ HOUR = 3600
 
 
 @pytest.fixture
-def run(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Result]]:
+def run(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """Run `sips-worker dead …`; standard output and error are told apart."""
     monkeypatch.setenv("AMQP_URL", amqp_url)
-    yield lambda *arguments: CliRunner().invoke(cli, ["dead", *arguments])
-    structlog.reset_defaults()
+    return lambda *arguments: CliRunner().invoke(cli, ["dead", *arguments])
 
 
 def die(url: str, message_id: str | None, reason: str, *, age: int = 0, **properties: Any) -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-import structlog
 
 from worker.ops import configure_logs, foreign, stdout
 from worker.ops.known_secrets import KNOWN
@@ -75,5 +74,4 @@ def output(capfd: pytest.CaptureFixture[str], forgotten: None) -> Iterator[Outpu
     logging.root.handlers[:] = handlers
     for name, level in zip(names, levels, strict=True):
         logging.getLogger(name).setLevel(level)
-    structlog.reset_defaults()
     stdout.STDOUT.after_fork()

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import requests
-import structlog
 
 from tests.orders import Rows, empty_store, orders_url, payload
 from worker.cli import main
@@ -108,13 +107,11 @@ def sips_worker(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> Iterator[CommandLine]:
+) -> CommandLine:
     """The command line, with this store and this sandbox, and no RabbitMQ."""
     for name in os.environ:
         if name.upper().startswith(FOREIGN):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)  # where no `.env` is found
-    before = structlog.get_config()
     settings = {"DATABASE_URL": orders_url(tmp_path), "SIPS_BASE_URL": sandbox.url, "AMQP_URL": NOBODY, "PUBLISH_SECONDS": "2"}
-    yield CommandLine(monkeypatch, capsys, settings)
-    structlog.configure(**before)
+    return CommandLine(monkeypatch, capsys, settings)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import update
 
 from tests.acceptance.conftest import example
 from tests.orders import aged
@@ -16,12 +17,15 @@ from tests.runtime.standins import Client, Make, Recorder, deliver
 from worker.messaging.delivery import Disposition
 from worker.messaging.publisher import PublishTimeoutError, RefusedError, UnroutableError
 from worker.messaging.topology import WATCHES
+from worker.runtime import orders as orders_module
 from worker.runtime import pipeline as pipeline_module
 from worker.runtime.registry import registry
 from worker.runtime.ticks import TICK
 from worker.sips import Executed
 from worker.sips.errors import Throttled
+from worker.store.errors import StoreDown
 from worker.store.ledger import Ledger
+from worker.store.schema import orders as orders_table
 from worker.store.timers import Timers
 from worker.store.transitions import State
 
@@ -183,6 +187,60 @@ def test_absence_is_not_concluded_soon_after_sips_came_back(make: Make, store: S
     pipeline.execute(deliver(TICK, {"kind": "look", "ref": order.key, "claims": 0}, WATCHES))
 
     assert [(state, 4)] == [(found.state, found.looks) for found in ledger.search()]
+
+
+@pytest.fixture
+def placed() -> Client:
+    """SIPS places every order."""
+    return Client({"message": "Order Submitted", "orderID": "35818786", "queueID": None})
+
+
+def test_an_answer_is_written_down_once_the_database_is_back(
+    make: Make, store: Store, monkeypatch: pytest.MonkeyPatch, placed: Client
+) -> None:
+    """It went down after the call: the attempt waits for it while it has time."""
+    move, down = Ledger.move, iter([True, True])
+
+    def moved(ledger: Ledger, *arguments: Any, **keywords: Any) -> Any:
+        if next(down, False):
+            raise StoreDown("it is away")
+        return move(ledger, *arguments, **keywords)
+
+    monkeypatch.setattr(Ledger, "move", moved)
+    monkeypatch.setattr(orders_module, "RECORD_RETRY_SECONDS", 0.01)
+    recorder, delivery = Recorder(), deliver("sips.order.submit", example("ordersV2Submit.request"), "sips.orders")
+
+    make(recorder, placed).execute(delivery)
+
+    assert (1, Disposition.ACK, []) == (placed.calls, delivery.disposition, list(down))
+    assert ["sips.order.submit.succeeded", "sips.order.confirmed"] == [outcome["type"] for outcome in recorder.outcomes]
+    assert [State.CONFIRMED] == [order.state for order in Ledger(store).search()]
+
+
+def test_an_order_whose_database_is_away_after_the_call_is_looked_up_and_not_sent_again(
+    make: Make, store: Store, monkeypatch: pytest.MonkeyPatch, placed: Client
+) -> None:
+    """It stands there as `sending`, so whoever is delivered its command next knows that SIPS may have it."""
+
+    def away(*_arguments: Any, **_keywords: Any) -> Any:
+        raise StoreDown("it is away")
+
+    recorder, submit = Recorder(), example("ordersV2Submit.request")
+    pipeline = make(recorder, placed, sips_call_seconds=0.1, handler_seconds=0.2)
+    first = deliver("sips.order.submit", submit, "sips.orders")
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "move", away)
+        pipeline.execute(first)
+    assert (None, [State.SENDING]) == (first.disposition, [order.state for order in Ledger(store).search()])
+    with store.write() as connection:
+        connection.execute(update(orders_table).values(lease_until=orders_table.c.lease_until - 3_600))
+    again = deliver("sips.order.submit", submit, "sips.orders", redelivered=True, headers={"x-delivery-count": 1})
+
+    pipeline.execute(again)
+
+    (order,) = Ledger(store).search()
+    assert (State.IN_DOUBT, ["look"]) == (order.state, list(Timers(store).of(order.key)))
+    assert (1, Disposition.ACK, []) == (placed.calls, again.disposition, recorder.messages)
 
 
 @pytest.mark.parametrize(("asks", "state"), [(True, State.IN_DOUBT), (False, State.GAVE_UP)])

@@ -20,7 +20,7 @@ from worker.runtime.reconcile import Reconcile
 from worker.runtime.submission import transaction_id_of
 from worker.settings import Settings
 from worker.sips import Deadline, Executed, Sips
-from worker.sips.errors import Forbidden
+from worker.sips.errors import Forbidden, Rejected
 from worker.store.controls import Controls
 from worker.store.ledger import Ledger
 from worker.store.schema import orders
@@ -82,6 +82,16 @@ def test_when_its_attempts_are_used_up_it_is_a_persons_again(rows: Rows, store: 
     is_left_to_a_person(rows.again(order), message, "sips-forbidden")
     assert LOOK_TIMER in Timers(store).of(order.key)
     assert rows.again(order).po_claim
+
+
+def test_a_refusal_of_its_second_run_proves_nothing(rows: Rows, store: Store, make: Make, order: Order) -> None:
+    """It may be the first run's order that is in the way: the order is looked for, and nothing is said yet."""
+    refused = Rejected("ordersV2Submit", "400", executed=Executed.YES, status=400)
+
+    assert [] == carry_out(make, submit(), Client(error=refused))
+
+    assert State.IN_DOUBT is rows.again(order).state
+    assert LOOK_TIMER in Timers(store).of(order.key)
 
 
 def test_when_a_copy_of_its_command_has_expired_it_is_a_persons_again(rows: Rows, make: Make, order: Order) -> None:

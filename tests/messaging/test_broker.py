@@ -12,10 +12,12 @@ import pytest
 
 from tests.amqp import PATIENCE, channel, count, eventually, publish, take_all
 from tests.proxy import Proxy
-from worker.main import make_topology
+from worker.main import Lifecycle, make_broker, make_topology
 from worker.messaging.broker import RabbitBroker
 from worker.messaging.delivery import Delivery, Disposition
 from worker.messaging.topology import COMMANDS, DEAD, QUERIES, RETRY, UNDELIVERED
+from worker.ops.health import Beats
+from worker.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -330,6 +332,13 @@ def test_the_ladder_gives_a_message_back_to_its_queue(amqp_url: str) -> None:
 
     eventually(lambda: count(amqp_url, QUERIES) == 1, "the message is back")
     assert 0 == count(amqp_url, DEAD)
+
+
+def test_none_of_dramatiqs_own_middleware_is_there() -> None:
+    """`TimeLimit` could strike between SIPS' answer and its record, and `Retries` would acknowledge for the pipeline."""
+    broker = make_broker(Settings(_env_file=None), threading.Event(), Beats())
+
+    assert [Lifecycle] == [type(middleware) for middleware in broker.middleware]
 
 
 def test_commands_do_not_come_from_dramatiq(harness: Harness) -> None:

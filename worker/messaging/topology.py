@@ -1,7 +1,7 @@
 """The whole topology as data, and the code that declares or checks it.
 
 Queue arguments can never change under a name: a change is a new name beside the old one, which drains.
-Names, arguments and their reasons: the table in README.md; what RabbitMQ versions accept: 3.10 up to 4.x.
+The arguments are those that RabbitMQ takes from 3.10 up to 4.x; the reasons stand beside them here.
 """
 
 from __future__ import annotations

@@ -122,7 +122,9 @@ class Settings(BaseSettings):
     publish_seconds: Seconds = Field(default=5.0, description="how long one publish may wait for its confirm")
     grace_seconds: Seconds = Field(default=25.0, description="how long SIGTERM waits for running commands")
 
-    retry_attempts: int = Field(default=8, ge=1, le=100, description="attempts of a command that reads, before `.failed`")
+    retry_attempts: int = Field(
+        default=8, ge=1, le=100, description="attempts before `.failed`; of an order, those that SIPS refused with 401 or 403"
+    )
     retry_base_seconds: Seconds = Field(default=1.0, description="mean delay before the second attempt; doubles with each")
     retry_max_seconds: Annotated[float, Field(gt=0, le=MAX_DELAY_SECONDS)] = Field(
         default=900.0, description="longest mean delay between two attempts"

@@ -151,6 +151,7 @@ def test_refused_credentials_are_told_from_a_missing_endpoint(
         "  !!  token: authenticationToken: no token, the call ended with connect-failed; "
         "check SIPS_BASE_URL=http://127.0.0.1:1 and the network, and start `sips-worker sandbox`"
     ) == lines(done)[3]
+    assert "  ??  probe: not looked at, because of the above" == lines(done)[4]
 
 
 def test_outside_the_sandbox_no_stand_in_is_advised(declared: VirtualHost, sandbox: Sandbox, sips_worker: CommandLine) -> None:

@@ -47,7 +47,7 @@ def doctor(order_list: str | None) -> None:
     reached = _report("RabbitMQ", _broker, settings)
     declared = _report("topology", _topology, settings, after=reached)
     granted = _report("token", _token, settings, after=complete)
-    probed = _report("probe", _probe, settings, after=complete)
+    probed = _report("probe", _probe, settings, after=granted)
     stored = look_at_store(settings)
     sys.exit(0 if all((complete, reached, declared, granted, probed, stored)) else 1)
 

@@ -34,6 +34,26 @@ def test_it_connects_as_soon_as_it_can_although_nothing_could_be_opened(amqp_url
         thread.stop(5)
 
 
+def test_a_rabbitmq_that_is_away_is_said_once_and_with_what_to_look_at() -> None:
+    """It is tried every few seconds; a line for each would fill the log."""
+    pauses: list[float] = []
+
+    def beat(name: str, allow: float = 0.0) -> None:
+        assert name == "test"
+        pauses.extend([allow] if allow else [])
+
+    thread = ConnectionThread(
+        "amqp://127.0.0.1:1", name="test", heartbeat=2, on_up=lambda _connection: None, on_down=lambda: None, beat=beat
+    )
+    with structlog.testing.capture_logs() as lines:
+        thread.start()
+        eventually(lambda: len(pauses) >= 3, "it tried three times")
+        thread.stop(5)
+
+    (line,) = [line for line in lines if line["event"] == "cannot connect to RabbitMQ"]
+    assert "AMQP_URL" in line["check"]
+
+
 @pytest.mark.parametrize(
     ("error", "text"),
     [

@@ -16,6 +16,7 @@ import pika.exceptions
 import structlog
 
 from worker.messaging import header_tables
+from worker.messaging.repeats import Repeats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,6 +96,7 @@ class ConnectionThread:
         self._stopping = threading.Event()
         self._connection: pika.SelectConnection | None = None
         self._is_up = False
+        self._repeats = Repeats()
         self._calls: deque[Callable[[], None]] = deque()
         self._wake_sent = False
         self._lock = threading.Lock()
@@ -164,6 +166,7 @@ class ConnectionThread:
         def opened(connection: Connection) -> None:
             nonlocal was_up
             was_up = self._is_up = True
+            self._repeats.forget()
             log.info("connected to RabbitMQ", connection=self.name)
             self._watch(bytes_seen=-1, missed=0)
             self._on_up(connection)
@@ -172,8 +175,7 @@ class ConnectionThread:
         def ended(connection: Connection, error: BaseException) -> None:
             self._is_up = False
             if not self._stopping.is_set():
-                event = "lost the connection to RabbitMQ" if was_up else "cannot connect to RabbitMQ"
-                log.warning(event, connection=self.name, error=describe(error))
+                self._tell(describe(error), was_up=was_up)
             connection.ioloop.stop()
 
         connection = pika.SelectConnection(parameters(self._url, name=self.name, heartbeat=self._heartbeat), opened, ended, ended)
@@ -197,6 +199,14 @@ class ConnectionThread:
         if was_up:
             self._on_down()
         return was_up
+
+    def _tell(self, error: str, *, was_up: bool) -> None:
+        """What is in the way of a connection is said once a minute, though it is tried every few seconds."""
+        if was_up:
+            log.warning("lost the connection to RabbitMQ", connection=self.name, error=error)
+        elif self._repeats.is_news(error):
+            check = "is RabbitMQ running, and is AMQP_URL right? It is tried again until it works"
+            log.warning("cannot connect to RabbitMQ", connection=self.name, error=error, check=check)
 
     def _beat_again(self, connection: pika.SelectConnection) -> None:
         """Beat for as long as the loop goes round, from the attempt to connect on."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import pika
@@ -12,6 +11,7 @@ import structlog
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
 from worker.messaging.connection import describe, parameters
+from worker.messaging.repeats import Repeats
 from worker.messaging.topology import TopologyError
 
 if TYPE_CHECKING:
@@ -22,9 +22,6 @@ __all__ = ["LOOK_SECONDS", "TopologyKeeper"]
 #: Seconds that a look at the topology (or the wait for another thread's) may take without being stuck: RabbitMQ may be
 #: there and not answer, at each of its addresses, and pika gives an open connection up after 2 x (heartbeat + 5 s).
 LOOK_SECONDS = 180.0
-
-#: Seconds between two lines that say the same.
-TELL_SECONDS = 60.0
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +37,7 @@ class TopologyKeeper:
         self._wanted = 1
         self._done = 0
         self._refusal: TopologyError | None = None  # of the right to configure, on this connection to RabbitMQ
-        self._told, self._tell_again = "", 0.0
+        self._repeats = Repeats()
         self._failures = 0
         self._failure: Exception = TopologyError("not looked at yet")
 
@@ -75,7 +72,8 @@ class TopologyKeeper:
                 self._failures, self._failure = self._failures + 1, error
                 self._tell(error)
                 raise
-            self._done, self._told = target, ""
+            self._done = target
+            self._repeats.forget()
 
     def _tell(self, error: Exception) -> None:
         """Every queue's thread asks each second, and one line is enough for all of them.
@@ -85,9 +83,7 @@ class TopologyKeeper:
         if isinstance(error, pika.exceptions.AMQPConnectionError):
             return
         text = str(error) if isinstance(error, TopologyError) else describe(error)
-        now = time.monotonic()
-        if text != self._told or now >= self._tell_again:
-            self._told, self._tell_again = text, now + TELL_SECONDS
+        if self._repeats.is_news(text):
             log.error("the topology is not in place; trying again", error=text)
 
     def _look(self) -> None:

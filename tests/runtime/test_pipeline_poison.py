@@ -12,13 +12,15 @@ from tests.acceptance.conftest import example
 from tests.orders import Rows, payload
 from tests.runtime.standins import Client, Make, Recorder, deliver
 from tests.store.making import new_order
+from worker.messaging import redrive
+from worker.messaging.dead_letters import Held, describe_letter
 from worker.messaging.delivery import Delivery, Disposition
 from worker.messaging.ladder import without_history
 from worker.messaging.topology import DEAD, ORDERS, QUERIES, SUSPECTS, UNDELIVERED
 from worker.runtime.decisions import Signature, resubmit
 from worker.runtime.fingerprint import fingerprint
 from worker.runtime.looks import LOOK_TIMER
-from worker.runtime.submission import order_key
+from worker.runtime.submission import order_key, transaction_id
 from worker.settings import Settings
 from worker.sips.errors import ConnectFailed
 from worker.store.ledger import Ledger
@@ -136,6 +138,25 @@ def test_a_poisoned_order_is_failed_where_no_send_was_recorded(carry_out: CarryO
     data = orjson.loads(outcome.body)
     assert (f"{ORDER}.failed", "crash-loop", "DEMO001") == (outcome.routing_key, data["data"]["type"], data["customercode"])
     assert (DEAD, "crash-loop") == (dead.routing_key, headers_of(dead)["sips-reason"])
+
+
+def test_an_order_that_failed_before_it_was_written_down_is_redriven_as_its_next_run(carry_out: CarryOut, rows: Rows) -> None:
+    """Under the id of the first run's `.failed`, consumers would take its `.succeeded` for a repetition and drop it."""
+    poisoned = interrupted(ORDER, SUSPECTS, data=payload("PO-1"), sips_crashes=5, sips_queue=ORDERS)
+    failed, dead = carry_out(poisoned)
+    letter = describe_letter(dead.properties, dead.body)
+    again = redrive.message(Held(letter, dead.properties, dead.body, 1), ORDERS, letter.run + 1)
+
+    succeeded, _confirmed = carry_out(
+        deliver(ORDER, payload("PO-1"), ORDERS, headers=again.properties.headers),
+        Client({"message": "Order Submitted", "orderID": "35818786", "queueID": None}),
+    )
+
+    told = orjson.loads(succeeded.body)
+    assert (f"{ORDER}.succeeded", 2) == (succeeded.routing_key, told["data"]["command"]["run"])
+    assert orjson.loads(failed.body)["id"] != told["id"]
+    (order,) = rows.ledger.search(text="c1")
+    assert (2, transaction_id(rows.base_url, "shop", "c1", 2)) == (order.run, order.transaction_id)
 
 
 def test_a_poisoned_order_that_somebody_is_sending_waits_for_that_end(carry_out: CarryOut, store: Store) -> None:

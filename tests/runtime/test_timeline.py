@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -99,7 +99,9 @@ def test_moments_from_elsewhere_stand_at_their_time(rows: Rows, store: Store) ->
 
 def test_an_order_that_was_withdrawn_before_it_came_is_told(rows: Rows) -> None:
     """Nothing is known of it but its key."""
-    blank = dict.fromkeys(("command_id", "po_number", "customer_code", "transaction_id", "payload", "fingerprint"), "")
+    blank: dict[str, Any] = dict.fromkeys(
+        ("command_id", "po_number", "customer_code", "transaction_id", "payload", "fingerprint"), ""
+    )
     order = rows.ledger.withdraw(replace(new("c-1", base_url=rows.base_url), **blank))
 
     moments = timeline(order, [])

@@ -56,10 +56,9 @@ class Lookup:
         Raises:
             SipsError: the list was not answered, or not in the expected shape; such a look does not count.
         """
-        run, sent_at = (order.run, _first_sent_at(order)) if isinstance(order, Order) else (1, None)
-        since = self._since(order, sent_at)
+        since = self._since(order, _first_sent_at(order) if isinstance(order, Order) else None)
         rows = self.rows(sips, order.po_number, since)
-        transaction_ids = {order.transaction_id, *(transaction_id_of(order.key, earlier) for earlier in range(1, run))}
+        transaction_ids = {order.transaction_id, *(transaction_id_of(order.key, earlier) for earlier in range(1, order.run))}
         wanted = matching.Wanted(order.customer_code, order.po_number, frozenset(transaction_ids), since, order.key)
         owners = self._ledger.owners(order.base_url, [row.orderId for row in rows if row.orderId])
         return matching.find(rows, wanted, owners)

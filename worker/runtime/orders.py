@@ -194,9 +194,10 @@ class Orders:
             branch_code=identity.branch_code or "",
             po_number=po_number,
             po_claim=po_claim(settings.base_url, customer, po_number),
-            transaction_id=transaction_id(settings.base_url, command.source, command.idempotency_key, 1),
+            transaction_id=transaction_id(settings.base_url, command.source, command.idempotency_key, command.run),
             transaction_date=transaction_date(settings.time_zone),
             payload=orjson.dumps(command.data).decode(),
+            run=command.run,
         )
 
     def _is_absent(self, attempt: Attempt, new: NewOrder) -> bool:

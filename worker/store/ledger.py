@@ -312,7 +312,6 @@ def _inserting(dialect: str, state: State) -> ReturningInsert[Any]:
     sent = {"lease_until": now() + bindparam("lease_seconds", type_=Double()), "sent_at": now(), "attempts": 1}
     values = {
         "state": state,
-        "run": 1,
         "row_version": ROW_VERSION,
         "resubmitted": False,
         "attempts": 0,

@@ -16,7 +16,11 @@ ROW_VERSION = 1
 
 @dataclass(frozen=True, slots=True, repr=False)
 class NewOrder:
-    """An order that was not seen before. `payload` is the whole request as JSON and is kept out of logs."""
+    """An order that was not seen before.
+
+    `payload` is the whole request as JSON and is kept out of logs. `run` is above 1 where a person had its command run again
+    that had failed before the order was written down.
+    """
 
     key: str
     fingerprint: str
@@ -32,6 +36,7 @@ class NewOrder:
     transaction_id: str
     transaction_date: str
     payload: str
+    run: int = 1
 
     def with_po_number(self, po_number: str, po_claim: str) -> NewOrder:
         """The same order under another PO number."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import update
@@ -107,7 +107,9 @@ def test_an_unknown_order_is_one_line(sips_worker: CommandLine) -> None:
 
 def test_an_order_that_was_withdrawn_before_it_came_is_shown(rows: Rows, sips_worker: CommandLine) -> None:
     """Nothing is known of it but its key."""
-    blank = dict.fromkeys(("command_id", "po_number", "customer_code", "transaction_id", "payload", "fingerprint"), "")
+    blank: dict[str, Any] = dict.fromkeys(
+        ("command_id", "po_number", "customer_code", "transaction_id", "payload", "fingerprint"), ""
+    )
     rows.ledger.withdraw(replace(new("c-1", base_url=rows.base_url), **blank))
 
     done = sips_worker.run("orders", "show", "c-1")

@@ -16,6 +16,7 @@ from worker.messaging import redrive
 from worker.messaging.dead_letters import Held, describe_letter
 from worker.messaging.delivery import Delivery, Disposition
 from worker.messaging.ladder import without_history
+from worker.messaging.publisher import RefusedError
 from worker.messaging.topology import DEAD, ORDERS, QUERIES, SUSPECTS, UNDELIVERED
 from worker.runtime.decisions import Signature, resubmit
 from worker.runtime.fingerprint import fingerprint
@@ -127,6 +128,20 @@ def test_poison_is_failed_and_a_dead_letter(carry_out: CarryOut) -> None:
         headers["sips-queue"],
         headers["sips-crashes"],
     )
+
+
+@pytest.mark.parametrize("home", [QUERIES, ORDERS])
+def test_poison_whose_failure_cannot_be_told_yet_stays_poison(make: Make, home: str) -> None:
+    """It would kill five more processes each time; it waits longer and longer, and holds up no other suspect."""
+    recorder, command_type = Recorder(), READ if home == QUERIES else ORDER
+    recorder.error, recorder.refused = RefusedError("nacked"), "sips.events"
+
+    make(recorder, Client()).execute(interrupted(command_type, SUSPECTS, sips_crashes=5, sips_queue=home, sips_put_off=9))
+
+    (message,) = recorder.messages
+    assert int(message.exchange.removeprefix("sips.delay.r1.")) >= 256
+    told = {name: headers_of(message)[name] for name in ("sips-crashes", "sips-queue", "sips-put-off")}
+    assert (SUSPECTS, {"sips-crashes": 5, "sips-queue": home, "sips-put-off": 10}) == (message.routing_key, told)
 
 
 def test_a_poisoned_order_is_failed_where_no_send_was_recorded(carry_out: CarryOut) -> None:

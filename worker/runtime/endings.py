@@ -85,6 +85,10 @@ class Endings:
             headers = headers | {poison.CRASHES: 0, history.REDELIVERED: True}
         self._delay(attempt, history.home(delivery), seconds, headers)
 
+    def come_back(self, attempt: Attempt, seconds: float, headers: dict[str, Any]) -> None:
+        """The same message after about so many seconds to the queue it is in now, as guilty as it is."""
+        self._delay(attempt, attempt.delivery.queue, seconds, headers)
+
     def _delay(self, attempt: Attempt, queue: str, seconds: float, headers: dict[str, Any]) -> None:
         """Over the ladder to a queue. A rung that somebody deleted and that cannot be put back is stepped over."""
         delivery = attempt.delivery

@@ -127,17 +127,16 @@ class Pipeline:
         """
         delivery = attempt.delivery
         attempt.final = False
-        if is_tick(delivery) and history.count(delivery, poison.CRASHES) >= poison.POISON_AT:
-            self._give_back(attempt, error)  # its timer was stopped
-            return
-        if is_tick(delivery):
+        is_poison = history.count(delivery, poison.CRASHES) >= poison.POISON_AT  # of a tick the timer was stopped then
+        if is_tick(delivery) and not is_poison:
             attempt.outcome, attempt.error = "put-off", error  # its timer is due again by itself
             delivery.disposition = Disposition.ACK
             return
         times = history.count(delivery, PUT_OFF)
         seconds = retry.wait_seconds(times, self._policy, self._random, longest=self._policy.max_seconds)
         try:
-            self._endings.try_again(attempt, seconds, {PUT_OFF: times + 1} | history.marks(delivery))
+            later = self._endings.come_back if is_poison else self._endings.try_again
+            later(attempt, seconds, {PUT_OFF: times + 1} | history.marks(delivery))
         except PublishError as other:
             self._give_back(attempt, f"{error}; {other}")
         else:

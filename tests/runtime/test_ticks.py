@@ -194,6 +194,17 @@ def test_a_tick_that_kills_even_then_is_set_aside_with_its_timer_stopped(
     assert (DEAD, "crash-on-read") == (dead.routing_key, (dead.properties.headers or {})["sips-reason"])
 
 
+def test_a_look_that_a_person_runs_again_goes_on(rows: Rows, timers: Timers, make: Make, client: Client) -> None:
+    """Its timer was stopped; without another one the order would be in doubt for ever."""
+    order = rows.in_doubt("c1")
+    timer = due(timers, LOOK_TIMER, order)
+    timers.stop(timer)
+
+    carry_out(make, tick(timer, sips_run=2), client)
+
+    assert (1, [LOOK_TIMER]) == (client.calls, list(timers.of(order.key)))
+
+
 def test_a_tick_that_is_poison_is_kept_until_rabbitmq_takes_its_dead_letter(
     rows: Rows, timers: Timers, make: Make, client: Client
 ) -> None:

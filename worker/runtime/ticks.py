@@ -88,7 +88,7 @@ class Ticks:
         elif (method := KINDS.get(timer.kind)) is not None:
             sips = attempt.sips = Sips(self._client, Deadline.after(self._settings.sips_call_seconds))
             seconds, moved = method(self._reconcile, timer.ref, sips)
-            self._end(timer, seconds)
+            self._end(attempt, timer, seconds)
             if moved is not None:
                 self._say(attempt, moved.order, moved.said)
             else:
@@ -130,16 +130,18 @@ class Ticks:
 
     def _is_awaited(self, attempt: Attempt, timer: Timer) -> bool:
         """Whether its timer still waits for it; what a person runs again needs none."""
-        return history.count(attempt.delivery, "sips-run") > 1 or self._timers.is_awaited(timer, within=CLAIM_SECONDS)
+        return _is_redriven(attempt) or self._timers.is_awaited(timer, within=CLAIM_SECONDS)
 
     def _say_rest(self, attempt: Attempt, timer: Timer) -> None:
         """Say what an earlier delivery of the tick wrote down and could not tell."""
         if timer.kind in KINDS and history.may_have_been_sent(attempt.delivery):
             self._say_waiting(attempt, timer.ref)
 
-    def _end(self, timer: Timer, seconds: float | None) -> None:
+    def _end(self, attempt: Attempt, timer: Timer, seconds: float | None) -> None:
         if seconds is None:
             self._timers.end(timer)
+        elif _is_redriven(attempt):
+            self._timers.start(timer.kind, timer.ref, seconds)  # it was stopped
         else:
             self._timers.again(timer, seconds)
 
@@ -163,6 +165,10 @@ class Ticks:
             self._endings.reply(order_events.reply(event, order) if event.type.startswith(order.command_type) else None)
             log.info("said", type=event.type, event_id=event.id, command=order.command_id, po_number=order.po_number)
         self._published([event.id for event in said])
+
+
+def _is_redriven(attempt: Attempt) -> bool:
+    return history.count(attempt.delivery, "sips-run") > 1
 
 
 def _read(body: bytes) -> Timer | None:

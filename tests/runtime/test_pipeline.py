@@ -5,14 +5,16 @@ The publisher and the client are stand-ins here; tests/acceptance has the real o
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import update
 
 from tests.acceptance.conftest import example
-from tests.orders import aged
+from tests.orders import aged, payload
 from tests.runtime.standins import Client, Make, Recorder, deliver
 from worker.messaging.delivery import Disposition
 from worker.messaging.publisher import PublishTimeoutError, RefusedError, UnroutableError
@@ -241,6 +243,32 @@ def test_an_order_whose_database_is_away_after_the_call_is_looked_up_and_not_sen
     (order,) = Ledger(store).search()
     assert (State.IN_DOUBT, ["look"]) == (order.state, list(Timers(store).of(order.key)))
     assert (1, Disposition.ACK, []) == (placed.calls, again.disposition, recorder.messages)
+
+
+def test_an_order_that_expires_while_its_token_is_fetched_is_not_sent(make: Make, store: Store) -> None:
+    """Another delivery of it, as after a lost connection, has found no row meanwhile and said that it failed."""
+    expiry = datetime.now(UTC) + timedelta(seconds=0.5)
+    headers = {"ce-specversion": "1.0", "ce-id": "c1", "ce-source": "shop", "ce-type": "sips.order.submit"}
+    headers["ce-expirytime"] = expiry.isoformat()
+    recorder = Recorder()
+
+    class SlowToken(Client):
+        """A token comes after the order's time."""
+
+        def authorize(self, _deadline: object) -> None:
+            """As `SipsClient.authorize`."""
+            time.sleep(max((expiry - datetime.now(UTC)).total_seconds(), 0.0))
+            make(recorder, Client()).execute(
+                deliver("sips.order.submit", payload("PO-1"), "sips.orders", redelivered=True, headers=headers)
+            )
+
+    client = SlowToken({"message": "Order Submitted", "orderID": "35818786", "queueID": None})
+    headers["x-delivery-count"] = 1
+    make(recorder, client).execute(deliver("sips.order.submit", payload("PO-1"), "sips.orders", headers=headers))
+
+    assert (0, ["sips.order.submit.failed"] * 2) == (client.calls, [outcome["type"] for outcome in recorder.outcomes])
+    assert 1 == len({outcome["id"] for outcome in recorder.outcomes})
+    assert [State.GAVE_UP] == [order.state for order in Ledger(store).search()]
 
 
 @pytest.mark.parametrize(("asks", "state"), [(True, State.IN_DOUBT), (False, State.GAVE_UP)])

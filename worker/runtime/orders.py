@@ -258,6 +258,9 @@ class Orders:
             problem = problems.duplicate_po()
             order = self._ledger.refuse(new, lambda row: [self._voice.failed(row, problem)])
             self._continue(attempt, command, order)
+        elif claim.claimed and history.has_expired(command, attempt.delivery):
+            # While it waited for its token; another delivery of it may have found no row meanwhile, and have said so.
+            self._give_up(attempt, claim.order, problems.expired(command))
         elif claim.claimed:
             self._send(attempt, command, handler, payload, claim.order, Deadline(started + lease * LEASE_SHARE))
         else:

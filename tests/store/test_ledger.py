@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, update
+from sqlalchemy import text as sql
 
+from tests.amqp import eventually
 from tests.store.making import LEASE, claimed, new_order
 from worker.store.controls import Controls
+from worker.store.engine import Store
 from worker.store.errors import RowAhead
 from worker.store.ledger import PO_SECONDS, PUBLISH, Ledger
 from worker.store.orders import ROW_VERSION, StoredEvent
-from worker.store.schema import now, orders
-from worker.store.timers import Timers
+from worker.store.schema import events, now, orders
+from worker.store.timers import Timers, start_timers
 from worker.store.transitions import Event, State, TransitionError
 
 if TYPE_CHECKING:
-    from worker.store.engine import Store
     from worker.store.orders import Order
 
 
@@ -198,6 +201,29 @@ def test_events_stay_and_are_marked_once_rabbitmq_has_them(ledger: Ledger, store
     ledger.mark_published(["two"])
 
     assert ({}, [True, True]) == (Timers(store).of(order.key), [event.published for event in ledger.events(order.key)])
+
+
+def test_a_mark_leaves_the_timer_to_what_is_said_at_the_same_moment(postgresql_url: str) -> None:
+    """PostgreSQL lets both run beside each other: what nothing publishes would be lost."""
+    with closing(Store(postgresql_url)) as store, ThreadPoolExecutor() as pool:
+        ledger = Ledger(store)
+        order = claimed(ledger)
+        ledger.move(order, Event.CONFIRM, say=lambda _row: [said("one")], order_id="1")
+        with store.write() as connection:
+            later = {"id": "two", "key": order.key, "type": "sips.order.overdue", "run": 1, "body": "{}", "created_at": now()}
+            connection.execute(insert(events).values(later))
+            start_timers(connection, order.key, {PUBLISH: 60.0})
+            marked = pool.submit(ledger.mark_published, ["one"])
+            eventually(lambda: _waits_for_a_lock(store), "the mark waits")
+        marked.result(timeout=30)
+
+        assert {PUBLISH} == Timers(store).of(order.key).keys()
+
+
+def _waits_for_a_lock(store: Store) -> bool:
+    """Whether a transaction waits for another one."""
+    with store.read() as connection:
+        return bool(connection.execute(sql("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar_one())
 
 
 def test_what_was_said_is_never_changed(ledger: Ledger) -> None:

@@ -218,9 +218,10 @@ class Ledger:
             )
             keys = select(events.c.key).where(events.c.id.in_(ids))
             waiting = select(events.c.key).where(events.c.key.in_(keys), events.c.published_at.is_(None))
-            connection.execute(
-                delete(timers).where(timers.c.kind == PUBLISH, timers.c.ref.in_(keys), timers.c.ref.not_in(waiting))
-            )
+            theirs = and_(timers.c.kind == PUBLISH, timers.c.ref.in_(keys))
+            # Locked by a statement of its own: only the next one sees what was said of these orders until then.
+            connection.execute(select(timers.c.ref).where(theirs).with_for_update())
+            connection.execute(delete(timers).where(theirs, timers.c.ref.not_in(waiting)))
 
     def redrive(self, order: Order, po_claim: str, **changes: Any) -> Claim:
         """Give an order that was never executed another run, if its PO number is still free.

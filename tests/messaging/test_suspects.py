@@ -9,6 +9,7 @@ import pytest
 
 from tests.amqp import PATIENCE, channel, count, eventually, publish, take_all
 from tests.messaging.test_broker import THREADS, Harness, running, send
+from worker.messaging.consumer import _identity
 from worker.messaging.topology import QUERIES, RETRY, SUSPECTS
 
 if TYPE_CHECKING:
@@ -90,6 +91,18 @@ def test_a_suspect_without_an_end_is_put_back_unmarked_while_the_process_lives(h
 
     headers = again.properties.headers or {}
     assert (b"one", False, 2, QUERIES) == (again.body, again.redelivered, headers["sips-crashes"], headers["sips-queue"])
+
+
+def test_a_suspect_that_was_put_back_is_not_taken_for_the_one_that_was_acked(harness: Harness, amqp_url: str) -> None:
+    """An ack that may be lost is made up for after a reconnect: on the copy it would be the end of the command."""
+    harness.disposition = None
+    suspect(amqp_url, b"one", headers={"sips-routing-key": "sips.delivery.get"})
+    first = harness.next()
+    harness.let(1)
+
+    again = harness.next()
+
+    assert _identity(first.body, first.properties) != _identity(again.body, again.properties)
 
 
 def test_a_suspect_that_runs_when_the_process_dies_is_marked(amqp_url: str) -> None:

@@ -7,6 +7,7 @@ none waits here while others run, and none is given back by a process that lives
 from __future__ import annotations
 
 import threading
+import uuid
 from typing import TYPE_CHECKING
 
 import structlog
@@ -80,7 +81,9 @@ class SuspectRunner:
 
     def _put_back(self, delivery: Delivery) -> None:
         """No end, but no crash either: a requeue would be marked as one, a copy is not."""
-        copy = ladder.returned(delivery.body, delivery.properties, delivery.routing_key, queue=SUSPECTS, headers={})
+        # Unlike this one, which is acked: after a lost connection the copy must not be settled as if it were this one again.
+        mark = {"sips-put-back": uuid.uuid4().hex}
+        copy = ladder.returned(delivery.body, delivery.properties, delivery.routing_key, queue=SUSPECTS, headers=mark)
         while not self._stopping.is_set():
             try:
                 self._publisher.publish(copy, timeout=PUT_BACK_SECONDS)

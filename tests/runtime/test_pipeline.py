@@ -248,7 +248,7 @@ def test_an_order_whose_database_is_away_after_the_call_is_looked_up_and_not_sen
 def test_an_order_that_expires_while_its_token_is_fetched_is_not_sent(make: Make, store: Store) -> None:
     """Another delivery of it, as after a lost connection, has found no row meanwhile and said that it failed."""
     expiry = datetime.now(UTC) + timedelta(seconds=0.5)
-    headers = {"ce-specversion": "1.0", "ce-id": "c1", "ce-source": "shop", "ce-type": "sips.order.submit"}
+    headers: dict[str, Any] = {"ce-specversion": "1.0", "ce-id": "c1", "ce-source": "shop", "ce-type": "sips.order.submit"}
     headers["ce-expirytime"] = expiry.isoformat()
     recorder = Recorder()
 
@@ -291,6 +291,17 @@ def test_a_handler_with_a_bug_leaves_an_order_in_doubt_only_if_sips_was_asked(
     assert state is order.state
     failed = [outcome["data"]["type"] for outcome in recorder.outcomes]
     assert ([] if asks else ["handler-fault"]) == failed
+
+
+def test_an_order_with_a_nul_character_in_its_codes_is_failed(make: Make) -> None:
+    """PostgreSQL keeps none: its command would go round for ever."""
+    recorder, delivery = Recorder(), deliver("sips.order.submit", payload("PO\0-1"), "sips.orders")
+
+    make(recorder, Client()).execute(delivery)
+
+    assert Disposition.ACK is delivery.disposition
+    (data,) = (outcome["data"] for outcome in recorder.outcomes)
+    assert ("invalid-payload", ["/poDetails/poNumber"]) == (data["type"], [error["pointer"] for error in data["errors"]])
 
 
 def test_a_read_whose_outcome_is_too_large_to_publish_is_failed(make: Make) -> None:

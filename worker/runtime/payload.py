@@ -33,11 +33,17 @@ def _as_given(value: Any, read: Callable[[Any], float]) -> float:
     return value if isinstance(value, int) and value < 2**64 else number
 
 
+def _no_nul(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("Input should have no NUL character")  # PostgreSQL keeps no text that has one
+    return value
+
+
 #: Text that must say something: SIPS refuses blank values, and white space around a code is never meant.
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_no_nul)]
 
 #: Text that names something at SIPS: it stands in log lines, URLs and the headers of events, which must fit one frame.
-Code = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Code = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_no_nul)]
 
 #: A whole number.
 Whole = Annotated[int, BeforeValidator(_no_boolean), AfterValidator(_fits)]

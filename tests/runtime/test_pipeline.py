@@ -17,6 +17,7 @@ from tests.acceptance.conftest import example
 from tests.orders import aged, payload
 from tests.runtime.standins import Client, Make, Recorder, deliver
 from worker.messaging.delivery import Disposition
+from worker.messaging.header_tables import MAX_BYTES, encoded_size
 from worker.messaging.publisher import PublishTimeoutError, RefusedError, UnroutableError
 from worker.messaging.topology import WATCHES
 from worker.runtime import orders as orders_module
@@ -302,6 +303,21 @@ def test_an_order_with_a_nul_character_in_its_codes_is_failed(make: Make) -> Non
     assert Disposition.ACK is delivery.disposition
     (data,) = (outcome["data"] for outcome in recorder.outcomes)
     assert ("invalid-payload", ["/poDetails/poNumber"]) == (data["type"], [error["pointer"] for error in data["errors"]])
+
+
+def test_an_order_whose_copy_has_larger_headers_than_a_publisher_may_send_goes_on(make: Make) -> None:
+    """Ours come on top of the publisher's: it was taken once, and may have been sent by now."""
+    recorder, order = Recorder(), payload("PO-1")
+    pad = "x" * (MAX_BYTES - (encoded_size({"pad": ""}) or 0))
+    make(recorder, Client(error=Throttled("ordersV2Submit", "wait", executed=Executed.NO))).execute(
+        deliver("sips.order.submit", order, "sips.orders", headers={"pad": pad})
+    )
+    (copy,) = recorder.messages
+
+    client = Client({"message": "Order Submitted", "orderID": "35818786", "queueID": None})
+    make(recorder, client).execute(deliver("sips.order.submit", order, "sips.orders", headers=copy.properties.headers))
+
+    assert ["sips.order.submit.succeeded", "sips.order.confirmed"] == [outcome["type"] for outcome in recorder.outcomes]
 
 
 def test_a_read_whose_outcome_is_too_large_to_publish_is_failed(make: Make) -> None:

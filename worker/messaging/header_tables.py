@@ -18,7 +18,7 @@ import pika.data
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "Unreadable", "decode_table", "encoded_size", "install"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "OWN_BYTES", "Unreadable", "decode_table", "encoded_size", "install"]
 
 #: Tables and arrays nested deeper than this are not followed; a frame of 128 KiB has room for 20 000 levels.
 MAX_DEPTH = 16
@@ -26,6 +26,9 @@ MAX_DEPTH = 16
 #: Largest table of a publisher's that is carried on, in bytes. All properties of a message must fit one frame (128 KiB by
 #: default), and a copy has headers of ours as well; a frame that is too large costs the connection.
 MAX_BYTES = 65_536
+
+#: Bytes that headers of ours, and RabbitMQ's record of where the message has been, may add to that.
+OWN_BYTES = 4_096
 
 
 class Unreadable(str):

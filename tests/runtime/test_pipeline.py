@@ -26,11 +26,14 @@ from worker.runtime.registry import registry
 from worker.runtime.ticks import TICK
 from worker.sips import Executed
 from worker.sips.errors import Throttled
+
+
+from worker.sips.errors import Forbidden, Throttled
 from worker.store.errors import StoreDown
 from worker.store.ledger import Ledger
 from worker.store.schema import orders as orders_table
 from worker.store.timers import Timers
-from worker.store.transitions import State
+from worker.store.transitions import Event, State
 
 #: The smallest MAX_EVENT_BYTES.
 LIMIT = 65_536
@@ -38,8 +41,9 @@ LIMIT = 65_536
 if TYPE_CHECKING:
     from worker.messaging.publisher import PublishError
     from worker.runtime.payload import Payload, Result
-    from worker.sips import Sips
+    from worker.sips import Sips, SipsError
     from worker.store.engine import Store
+    from worker.store.orders import Order
 
 
 def test_what_is_not_confirmed_goes_back(make: Make) -> None:
@@ -244,6 +248,34 @@ def test_an_order_whose_database_is_away_after_the_call_is_looked_up_and_not_sen
     (order,) = Ledger(store).search()
     assert (State.IN_DOUBT, ["look"]) == (order.state, list(Timers(store).of(order.key)))
     assert (1, Disposition.ACK, []) == (placed.calls, again.disposition, recorder.messages)
+
+
+@pytest.mark.parametrize(
+    ("error", "event", "state"),
+    [
+        (Throttled("ordersV2Submit", "wait", executed=Executed.NO), Event.NOT_EXECUTED, State.UNSENT),
+        (Forbidden("ordersV2Submit", "no", executed=Executed.NO), Event.GIVE_UP, State.GAVE_UP),
+    ],
+)
+def test_that_an_order_was_not_executed_is_written_down_once_the_store_is_back(
+    make: Make, store: Store, monkeypatch: pytest.MonkeyPatch, error: SipsError, event: Event, state: State
+) -> None:
+    """Else nobody would know by then: it would be looked for, and end `.unknown`."""
+    move, failures = Ledger.move, [StoreDown("away")]
+
+    def flaky(ledger: Ledger, order: Order, happened: Event, **changes: Any) -> Any:
+        if happened is event and failures:
+            raise failures.pop()
+        return move(ledger, order, happened, **changes)
+
+    monkeypatch.setattr(Ledger, "move", flaky)
+    monkeypatch.setattr(orders_module, "RECORD_RETRY_SECONDS", 0.01)
+    delivery = deliver("sips.order.submit", payload("PO-1"), "sips.orders")
+
+    make(Recorder(), Client(error=error), retry_attempts=1).execute(delivery)
+
+    assert (Disposition.ACK, []) == (delivery.disposition, failures)
+    assert [state] == [order.state for order in Ledger(store).search()]
 
 
 def test_an_order_that_expires_while_its_token_is_fetched_is_not_sent(make: Make, store: Store) -> None:

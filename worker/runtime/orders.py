@@ -7,6 +7,7 @@ nobody sends it again: it is looked up (`worker.runtime.reconcile`).
 
 from __future__ import annotations
 
+import functools
 import random
 import time
 import uuid
@@ -323,7 +324,11 @@ class Orders:
             case retry.Verdict.DOUBT:
                 self._doubt(attempt, order, attempt.error)
             case retry.Verdict.WAIT | retry.Verdict.RETRY:
-                self._ledger.move(order, Event.NOT_EXECUTED, last_error=attempt.error, attempts=_counted(order, decision))
+                attempts = _counted(order, decision)
+                step = functools.partial(
+                    self._ledger.move, order, Event.NOT_EXECUTED, last_error=attempt.error, attempts=attempts
+                )
+                self._until_recorded(attempt, step)
                 headers = retry.headers(decision, attempt=command.attempt, waits=waits) | {ladder.ORDER: order.key}
                 self._endings.try_again(attempt, decision.seconds, headers)
             case retry.Verdict.EXHAUSTED:
@@ -360,7 +365,10 @@ class Orders:
             self._say_again(attempt, now)
 
     def _until_recorded(self, attempt: Attempt, step: Callable[[], Moved | None]) -> Moved | None:
-        """Try a step again while the store is away and the attempt has time; what SIPS answered is not lost lightly."""
+        """Try a step again while the store is away and the attempt has time.
+
+        What SIPS answered is not lost lightly, nor that it was not asked: the order would be in doubt, and in the end a person's.
+        """
         while True:
             try:
                 return step()
@@ -393,9 +401,14 @@ class Orders:
             why = not_sent_again(order, attempt.error)
             moved = leave_to_a_person(self._ledger, order, self._voice, why, last_error=attempt.error, sent_at=None)
         else:
-            moved = self._ledger.move(
-                order, Event.GIVE_UP, say=lambda row: [self._voice.failed(row, problem)], last_error=attempt.error
+            step = functools.partial(
+                self._ledger.move,
+                order,
+                Event.GIVE_UP,
+                say=lambda row: [self._voice.failed(row, problem)],
+                last_error=attempt.error,
             )
+            moved = self._until_recorded(attempt, step)
         if moved is None:
             self._wait(attempt, 0.0)
             return False

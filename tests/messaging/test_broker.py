@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import queue
 import threading
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import dramatiq
 import pika.exceptions
 import pytest
+from pika.spec import BasicProperties
 
 from tests.amqp import PATIENCE, channel, count, eventually, publish, take_all
 from tests.proxy import Proxy
 from worker.main import Lifecycle, make_broker, make_topology
 from worker.messaging.broker import RabbitBroker
+from worker.messaging.consumer import RabbitConsumer
 from worker.messaging.delivery import Delivery, Disposition
 from worker.messaging.topology import COMMANDS, DEAD, QUERIES, RETRY, UNDELIVERED
 from worker.ops.health import Beats
 from worker.settings import Settings
 
+
+from worker.messaging.gate import Gate
+from worker.messaging.topology import COMMANDS, DEAD, QUERIES, RETRY, UNDELIVERED, TopologyError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from pika.channel import Channel
+
     from worker.local.rabbitmq import RabbitMQNode
+    from worker.messaging.connection import ConnectionThread
+    from worker.messaging.keeper import TopologyKeeper
 
 THREADS = 4
 PREFETCH = 5
@@ -274,6 +285,28 @@ def can_send(url: str) -> bool:
     except pika.exceptions.UnroutableError:
         return False
     return True
+
+
+def test_what_came_before_its_queue_was_deleted_runs_while_the_queue_is_not_back() -> None:
+    """Nobody else has it any more, and on its open channel it would stay unsettled."""
+
+    class Refused:
+        """A topology that cannot be brought about."""
+
+        def ensure(self) -> None:
+            """As `TopologyKeeper.ensure`."""
+            raise TopologyError("no right to configure")
+
+    connection = cast("ConnectionThread", SimpleNamespace(call_soon=lambda _call: None))
+    keeper = cast("TopologyKeeper", Refused())
+    consumer = RabbitConsumer(QUERIES, connection=connection, keeper=keeper, gate=Gate(QUERIES), prefetch=1, timeout=0)
+    method = SimpleNamespace(consumer_tag=None, redelivered=False, delivery_tag=1, routing_key=QUERIES)
+    consumer._delivered(cast("Channel", None), method, BasicProperties(), b"one")
+
+    proxy = next(consumer)
+
+    assert proxy is not None
+    assert b"one" == proxy.delivery.body
 
 
 def test_a_restarted_broker_is_consumed_again(private: Harness, private_url: str, node: RabbitMQNode) -> None:

@@ -5,7 +5,6 @@ All state of the subscription lives in the connection's thread; dramatiq's consu
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import threading
 import time
@@ -112,10 +111,9 @@ class RabbitConsumer(dramatiq.Consumer):
 
     def __next__(self) -> DeliveryProxy | None:
         self._beat(self._queue)
-        if not self._topology_checked and not self._check_topology():
-            return None
+        ready = self._topology_checked or self._check_topology()
         try:
-            delivery = self._inbox.get(timeout=self._timeout)
+            delivery = self._inbox.get(timeout=self._timeout if ready else RETRY_SECONDS)
         except queue.Empty:
             return None
         return DeliveryProxy(delivery) if delivery is not None else None
@@ -158,8 +156,6 @@ class RabbitConsumer(dramatiq.Consumer):
         try:
             self._keeper.ensure()
         except (TopologyError, pika.exceptions.AMQPError, OSError):
-            with contextlib.suppress(queue.Empty):
-                self._inbox.get(timeout=RETRY_SECONDS)
             return False
         self._topology_checked = True
         self._soon(self._reconcile)

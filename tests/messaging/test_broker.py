@@ -18,13 +18,10 @@ from worker.main import Lifecycle, make_broker, make_topology
 from worker.messaging.broker import RabbitBroker
 from worker.messaging.consumer import RabbitConsumer
 from worker.messaging.delivery import Delivery, Disposition
-from worker.messaging.topology import COMMANDS, DEAD, QUERIES, RETRY, UNDELIVERED
-from worker.ops.health import Beats
-from worker.settings import Settings
-
-
 from worker.messaging.gate import Gate
 from worker.messaging.topology import COMMANDS, DEAD, QUERIES, RETRY, UNDELIVERED, TopologyError
+from worker.ops.health import Beats
+from worker.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

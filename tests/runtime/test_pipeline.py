@@ -25,9 +25,6 @@ from worker.runtime import pipeline as pipeline_module
 from worker.runtime.registry import registry
 from worker.runtime.ticks import TICK
 from worker.sips import Executed
-from worker.sips.errors import Throttled
-
-
 from worker.sips.errors import Forbidden, Throttled
 from worker.store.errors import StoreDown
 from worker.store.ledger import Ledger

@@ -258,6 +258,16 @@ def test_an_order_that_waits_for_a_command_which_kills_its_reader_ends(carry_out
     assert ("c2", "crash-on-read") == (orjson.loads(answer.body)["causationid"], orjson.loads(answer.body)["data"]["type"])
 
 
+def test_the_key_of_an_order_that_the_ledger_has_is_not_offered_again(carry_out: CarryOut, rows: Rows) -> None:
+    """A command that took the offer would be told the same, without a call."""
+    order = rows.unsent("c1")
+
+    outcome, _dead = carry_out(interrupted(ORDER, SUSPECTS, data=payload(order.po_number), sips_crashes=5, sips_queue=ORDERS))
+
+    data = orjson.loads(outcome.body)["data"]
+    assert ("crash-loop", False, State.GAVE_UP) == (data["type"], data["keyReusable"], rows.again(order).state)
+
+
 def test_a_resubmitted_order_whose_command_kills_its_reader_is_a_persons_again(carry_out: CarryOut, rows: Rows) -> None:
     """Its first run was sent; the message is set aside all the same."""
     order = resubmit(rows.ledger, rows.unresolved("c1"), Signature("anna"))

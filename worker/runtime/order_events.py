@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -75,8 +76,8 @@ class OrderVoice:
         return self._outcome(order, "succeeded", data | {"sips": {"status": status, "body": None, "bodyOmitted": omitted}})
 
     def failed(self, order: Order, problem: Problem) -> StoredEvent:
-        """The outcome of an order that SIPS does not have."""
-        return self._outcome(order, "failed", outcomes.problem_data(problem, _about(order)))
+        """The outcome of an order that SIPS does not have; its key stays its own: another command is told the same."""
+        return self._outcome(order, "failed", outcomes.problem_data(replace(problem, key_reusable=False), _about(order)))
 
     def unknown(self, order: Order, why: str) -> StoredEvent:
         """The outcome of an order that SIPS may have, and nobody can tell."""

@@ -275,8 +275,11 @@ def test_that_an_order_was_not_executed_is_written_down_once_the_store_is_back(
     assert [state] == [order.state for order in Ledger(store).search()]
 
 
-def test_an_order_that_expires_while_its_token_is_fetched_is_not_sent(make: Make, store: Store) -> None:
-    """Another delivery of it, as after a lost connection, has found no row meanwhile and said that it failed."""
+@pytest.mark.parametrize(("copies", "state"), [(0, State.GAVE_UP), (1, State.REJECTED)])
+def test_an_order_that_expires_while_its_token_is_fetched_is_not_sent(
+    make: Make, store: Store, copies: int, state: State
+) -> None:
+    """Another delivery of it, as after a lost connection, may have found no row meanwhile and said that it failed."""
     expiry = datetime.now(UTC) + timedelta(seconds=0.5)
     headers: dict[str, Any] = {"ce-specversion": "1.0", "ce-id": "c1", "ce-source": "shop", "ce-type": "sips.order.submit"}
     headers["ce-expirytime"] = expiry.isoformat()
@@ -288,17 +291,52 @@ def test_an_order_that_expires_while_its_token_is_fetched_is_not_sent(make: Make
         def authorize(self, _deadline: object) -> None:
             """As `SipsClient.authorize`."""
             time.sleep(max((expiry - datetime.now(UTC)).total_seconds(), 0.0))
-            make(recorder, Client()).execute(
-                deliver("sips.order.submit", payload("PO-1"), "sips.orders", redelivered=True, headers=headers)
-            )
+            for _ in range(copies):
+                make(recorder, Client()).execute(
+                    deliver("sips.order.submit", payload("PO-1"), "sips.orders", redelivered=True, headers=headers)
+                )
 
     client = SlowToken({"message": "Order Submitted", "orderID": "35818786", "queueID": None})
     headers["x-delivery-count"] = 1
     make(recorder, client).execute(deliver("sips.order.submit", payload("PO-1"), "sips.orders", headers=headers))
 
-    assert (0, ["sips.order.submit.failed"] * 2) == (client.calls, [outcome["type"] for outcome in recorder.outcomes])
+    assert (0, {"sips.order.submit.failed"}) == (client.calls, {outcome["type"] for outcome in recorder.outcomes})
     assert 1 == len({outcome["id"] for outcome in recorder.outcomes})
-    assert [State.GAVE_UP] == [order.state for order in Ledger(store).search()]
+    assert [state] == [order.state for order in Ledger(store).search()]
+
+
+def test_a_copy_of_an_expired_order_that_has_not_expired_says_the_same(make: Make, store: Store) -> None:
+    """Published twice, as after a lost confirm, with RabbitMQ's expiration: one of them came too late. Its key stays its own."""
+    recorder, client = Recorder(), Client({"message": "Order Submitted", "orderID": "35818786", "queueID": None})
+    pipeline = make(recorder, client)
+
+    for headers in ({"sips-expired": True}, {}):
+        pipeline.execute(deliver("sips.order.submit", payload("PO-1"), "sips.orders", headers=headers))
+
+    assert ["expired", "expired"] == [outcome["data"]["type"] for outcome in recorder.outcomes]
+    assert (0, 1, {False}) == (
+        client.calls,
+        len({outcome["id"] for outcome in recorder.outcomes}),
+        {outcome["data"]["keyReusable"] for outcome in recorder.outcomes},
+    )
+    assert [State.REJECTED] == [order.state for order in Ledger(store).search()]
+
+
+def test_an_order_in_doubt_that_sips_lists_as_cancelled_is_left_to_a_person(make: Make, store: Store) -> None:
+    """Nobody is told that it is confirmed."""
+    order = example("ordersV2Submit.request")
+    row = {"orderId": 1, "customerCode": order["customerCode"], "PONumber": order["poDetails"]["poNumber"]}
+    recorder, client = Recorder(), Client({})
+    pipeline = make(recorder, client)
+    pipeline.execute(deliver("sips.order.submit", order, "sips.orders"))
+    client.body = {"orderList": [row | {"orderStatus": "Cancelled"}]}
+    (doubtful,) = Ledger(store).search()
+
+    pipeline.execute(deliver(TICK, {"kind": "look", "ref": doubtful.key, "claims": 0}, WATCHES))
+
+    (outcome,) = recorder.outcomes
+    assert ("sips.order.submit.unknown", True) == (outcome["type"], "Cancelled" in outcome["data"]["lastError"])
+    assert [State.UNRESOLVED] == [found.state for found in Ledger(store).search()]
 
 
 @pytest.mark.parametrize(("asks", "state"), [(True, State.IN_DOUBT), (False, State.GAVE_UP)])

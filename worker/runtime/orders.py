@@ -111,6 +111,9 @@ class Orders:
             self._refuse(attempt, command, key, payload)
             return
         new = self._new_order(attempt, command, key, payload)
+        if history.has_expired(command, attempt.delivery):
+            self._refuse(attempt, command, key, problems.expired(command), new)
+            return
         if history.may_have_been_sent(attempt.delivery) and self._ledger.find(key) is None and not self._is_absent(attempt, new):
             return
         sips = attempt.sips = Sips(self._client, Deadline.after(self._settings.sips_call_seconds))
@@ -159,9 +162,6 @@ class Orders:
     # Before the claim.
 
     def _checked(self, attempt: Attempt, command: Command, handler: Handler) -> Payload | Problem:
-        if history.has_expired(command, attempt.delivery):
-            attempt.identity = guess_identity(command.data)
-            return problems.expired(command)
         try:
             payload = handler.payload.model_validate(command.data)
         except ValidationError as error:
@@ -170,10 +170,16 @@ class Orders:
         attempt.identity = payload.identity()
         return payload
 
-    def _refuse(self, attempt: Attempt, command: Command, key: str, problem: Problem) -> None:
-        """Expired or invalid: `.failed`, but only if no send was ever recorded; what was sent goes on to its own end."""
+    def _refuse(self, attempt: Attempt, command: Command, key: str, problem: Problem, new: NewOrder | None = None) -> None:
+        """Expired or invalid: `.failed`, but only if no send was ever recorded; what was sent goes on to its own end.
+
+        As `new` it is written down, so that a copy of the command that has not expired says the same and places nothing.
+        """
         order = self._ledger.find(key)
-        if order is None:
+        if order is None and new is not None:
+            order = self._ledger.refuse(new, lambda row: [self._voice.failed(row, problem)])
+            self._continue(attempt, command, order)
+        elif order is None:
             self._endings.fail(attempt, command, problem)
         elif order.state is State.UNSENT and _is_its_command(order, command):
             self._give_up(attempt, order, problem)

@@ -82,6 +82,8 @@ class Reconcile:
     def _judge(self, order: Order, found: Found, sips: Sips) -> tuple[float | None, Moved | None]:
         if order.state is State.UNRESOLVED:
             return self._judge_unresolved(order, found, sips)
+        if found.row is not None and matching.is_refused([found.row.orderStatus]):
+            return UNRESOLVED_SECONDS, self._unresolve(order, f"SIPS lists the order as {found.row.orderStatus}")
         if found.row is not None and _is_of_its_latest_run(order, found.row):
             return None, self._found(order, found.row, sips)
         if found.finding is matching.Finding.SEVERAL:

@@ -38,11 +38,12 @@ from worker.runtime.registry import registry
 from worker.runtime.service import Service, WatchedTokens
 from worker.runtime.store_gate import StoreGate
 from worker.runtime.ticks import Ticks
-from worker.sips import Limits, SipsClient, TokenEndpoint, TokenManager, Transport
+from worker.sips import Limits, SipsClient, Transport, make_token_source
 from worker.store.controls import Controls
 from worker.store.engine import Store
 from worker.store.ledger import Ledger
 from worker.store.timers import Timers
+from worker.store.tokens import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
     from worker.messaging.publisher import Publisher
     from worker.messaging.topology import Topology
     from worker.settings import Settings
-    from worker.sips import Deadline, Grant
 
 __all__ = ["boot", "check", "make_broker", "make_pipeline", "make_topology", "queues_of_commands", "serve_health"]
 
@@ -109,7 +109,7 @@ def make_broker(settings: Settings, stopping: threading.Event, beats: Beats) -> 
     limits = Limits(concurrency=settings.sips_max_concurrency, per_second=settings.sips_max_rps, threads=settings.threads)
     gates = [broker.gates[name] for name in topology.WORK_QUEUES if name != topology.CONTROL]
     service = Service(gates, limits, settings, Facts(broker.publisher, settings).publish, stopping)
-    client = _make_client(settings, limits, service)
+    client = _make_client(settings, limits, service, store)
     service.use(Probe(client, settings))
     pipeline = make_pipeline(
         settings,
@@ -160,18 +160,12 @@ def make_pipeline(
     )
 
 
-def _make_client(settings: Settings, limits: Limits, service: Service) -> SipsClient:
+def _make_client(settings: Settings, limits: Limits, service: Service, store: Store) -> SipsClient:
     """The client of SIPS, watched; every token it gets is told to the log's redaction, so that no line can show it."""
     transport = Transport(settings, on_end=service.ended)
-    endpoint = TokenEndpoint(settings, transport)
-
-    def fetch(deadline: Deadline) -> Grant:
-        grant = endpoint.fetch(deadline)
-        register_secret(grant.value)
-        return grant
-
-    tokens = WatchedTokens(TokenManager(fetch), service)
-    return SipsClient(settings, tokens, transport, limits=limits, is_away=service.is_away)
+    tokens = make_token_source(settings, transport, storage=Tokens(store), learn=register_secret)
+    watched = WatchedTokens(tokens, service)
+    return SipsClient(settings, watched, transport, limits=limits, is_away=service.is_away)
 
 
 def check(settings: Settings) -> None:
@@ -181,6 +175,7 @@ def check(settings: Settings) -> None:
         SettingsError: The secret file cannot be read, a path is none of SIPS' operations, the CA bundle is missing.
     """
     settings.client_secret()
+    settings.next_client_secret()
     SipsClient(settings)
 
 
@@ -218,7 +213,7 @@ def _prepare() -> Settings:
         environment=settings.sips_environment,
         version=__version__,
         secrets=[
-            settings.client_secret(),
+            *(credentials.client_secret for credentials in settings.credentials()),
             settings.amqp_url.get_secret_value(),
             settings.database_url.get_secret_value(),
         ],

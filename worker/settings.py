@@ -5,6 +5,7 @@ A setting's name in the environment is its field name in capitals: `amqp_url` is
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -23,7 +24,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["BASE_URLS", "ENV_FILE", "Settings", "SettingsError", "check_amqp_url", "describe", "load"]
+__all__ = ["BASE_URLS", "ENV_FILE", "Credentials", "Settings", "SettingsError", "check_amqp_url", "describe", "load"]
 
 Environment = Literal["sandbox", "qa", "production"]
 
@@ -48,6 +49,15 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 class SettingsError(Exception):
     """A setting is missing or wrong; the text is one line per problem and names the variable to change."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a token is asked for with. `pair` is `current` or `next`: around a rotation SIPS takes both."""
+
+    pair: str
+    client_id: str
+    client_secret: str = dataclasses.field(repr=False)
 
 
 class Settings(BaseSettings):
@@ -85,6 +95,21 @@ class Settings(BaseSettings):
     sips_client_secret: SecretStr = Field(default=SecretStr(""), description="client secret issued by SRS")
     sips_client_secret_file: Path | None = Field(
         default=None, description="file that holds the client secret, instead of SIPS_CLIENT_SECRET"
+    )
+    sips_next_client_id: str = Field(
+        default="", description="client id of the pair that comes next; empty = SIPS_CLIENT_ID, with another secret"
+    )
+    sips_next_client_secret: SecretStr = Field(
+        default=SecretStr(""), description="its secret, used where SIPS refuses the current pair"
+    )
+    sips_next_client_secret_file: Path | None = Field(
+        default=None, description="file that holds that secret, instead of SIPS_NEXT_CLIENT_SECRET"
+    )
+    sips_token_lease_seconds: Annotated[float, Field(ge=1, le=300)] = Field(
+        default=20.0, description="whoever fetches the token for the fleet is taken for dead after this long"
+    )
+    sips_token_min_age_seconds: Annotated[float, Field(ge=0, le=3_600)] = Field(
+        default=60.0, description="a token younger than this is kept although SIPS refused it: the command is refused"
     )
     sips_source_system: str = Field(default="", description="the name SRS assigned to the partner (sourceSystem)")
     sips_time_zone: str = Field(
@@ -205,7 +230,9 @@ class Settings(BaseSettings):
     def _empty_is_no_port(cls, value: Any) -> Any:
         return 0 if value == "" else value
 
-    @field_validator("sips_client_secret_file", "sips_max_concurrency", "sips_max_rps", mode="before")
+    @field_validator(
+        "sips_client_secret_file", "sips_next_client_secret_file", "sips_max_concurrency", "sips_max_rps", mode="before"
+    )
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
         return None if value == "" else value  # as for the texts; Path("") would be the folder we are in
@@ -270,6 +297,10 @@ class Settings(BaseSettings):
     def _contradictions(self) -> Iterator[str]:
         if self.sips_client_secret.get_secret_value() and self.sips_client_secret_file:
             yield "set SIPS_CLIENT_SECRET or SIPS_CLIENT_SECRET_FILE, not both"
+        if self.sips_next_client_secret.get_secret_value() and self.sips_next_client_secret_file:
+            yield "set SIPS_NEXT_CLIENT_SECRET or SIPS_NEXT_CLIENT_SECRET_FILE, not both"
+        if self.sips_next_client_id and not self.has_next_secret:
+            yield "SIPS_NEXT_CLIENT_ID also needs SIPS_NEXT_CLIENT_SECRET or SIPS_NEXT_CLIENT_SECRET_FILE"
         if not self.sips_call_seconds < self.handler_seconds < self.grace_seconds:
             yield (
                 "needs SIPS_CALL_SECONDS < HANDLER_SECONDS < GRACE_SECONDS, but they are "
@@ -298,6 +329,11 @@ class Settings(BaseSettings):
         return bool(self.sips_client_secret.get_secret_value() or self.sips_client_secret_file)
 
     @property
+    def has_next_secret(self) -> bool:
+        """The same of the pair that comes next."""
+        return bool(self.sips_next_client_secret.get_secret_value() or self.sips_next_client_secret_file)
+
+    @property
     def base_url(self) -> str:
         """The address of SIPS, without a slash at its end."""
         return self.sips_base_url or BASE_URLS[self.sips_environment]
@@ -306,6 +342,11 @@ class Settings(BaseSettings):
     def client_id(self) -> str:
         """The client id; in the sandbox a stand-in where none is set."""
         return self.sips_client_id or "sandbox-client"
+
+    @property
+    def next_client_id(self) -> str:
+        """The client id of the pair that comes next."""
+        return self.sips_next_client_id or self.client_id
 
     @property
     def source_system(self) -> str:
@@ -324,23 +365,53 @@ class Settings(BaseSettings):
         return not is_sqlite or self.sqlite_single_host or self.sips_environment == "sandbox"
 
     def client_secret(self) -> str:
-        """The client secret, read anew from its file where it has one.
+        """The client secret, read anew from its file where it has one; in the sandbox a stand-in where none is set.
 
         Raises:
             SettingsError: The file cannot be read or is empty.
         """
         if self.sips_client_secret_file is None:
             return self.sips_client_secret.get_secret_value() or "sandbox-secret"
-        try:
-            secret = self.sips_client_secret_file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(
-                f"SIPS_CLIENT_SECRET_FILE={self.sips_client_secret_file} cannot be read ({type(error).__name__}); "
-                "check the path and its permissions"
-            ) from None
-        if not secret:
-            raise SettingsError(f"SIPS_CLIENT_SECRET_FILE={self.sips_client_secret_file} is empty")
-        return secret
+        return _secret_in("SIPS_CLIENT_SECRET_FILE", self.sips_client_secret_file)
+
+    def next_client_secret(self) -> str:
+        """The secret of the pair that comes next, read anew; empty where there is none.
+
+        Raises:
+            SettingsError: The file cannot be read or is empty.
+        """
+        if self.sips_next_client_secret_file is None:
+            return self.sips_next_client_secret.get_secret_value()
+        return _secret_in("SIPS_NEXT_CLIENT_SECRET_FILE", self.sips_next_client_secret_file)
+
+    def credentials(self) -> tuple[Credentials, ...]:
+        """The pairs whose secrets can be read now, the current one first.
+
+        Raises:
+            SettingsError: There is none; one line for each.
+        """
+        readable, problems = [], []
+        named = (("current", self.client_id, self.client_secret), ("next", self.next_client_id, self.next_client_secret))
+        for pair, client_id, read in named:
+            try:
+                if secret := read():
+                    readable.append(Credentials(pair, client_id, secret))
+            except SettingsError as error:
+                problems.append(str(error))
+        if not readable:
+            raise SettingsError("\n".join(problems))
+        return tuple(readable)
+
+
+def _secret_in(name: str, file: Path) -> str:
+    try:
+        secret = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        what = f"{name}={file} cannot be read ({type(error).__name__}); check the path and its permissions"
+        raise SettingsError(what) from None
+    if not secret:
+        raise SettingsError(f"{name}={file} is empty")
+    return secret
 
 
 def _json_list(value: Any) -> list[Any] | None:

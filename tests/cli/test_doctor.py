@@ -140,8 +140,8 @@ def test_refused_credentials_are_told_from_a_missing_endpoint(
     done = look(sips_worker, sandbox, declared.url, SIPS_CLIENT_ID="them")
     assert 1 == done.status
     assert re.fullmatch(
-        r"  !!  token: authenticationToken: HTTP 40\d: the credentials were refused; "
-        "check client id, client secret and SIPS_ENVIRONMENT",
+        rf"  !!  token: authenticationToken: {sandbox.url} refused client them \(current pair\): HTTP 401 .* to the form, "
+        r"HTTP 401 .* to JSON; check client id and client secret, and .* \(SIPS_ENVIRONMENT=sandbox\)",
         lines(done)[3],
     )
 

@@ -69,7 +69,7 @@ class Process:
         self.limits = Limits(threads=4)
         self.service = Service(self.gates, self.limits, chosen, self._announce, self.stopping)
         transport = Transport(chosen, on_end=self.service.ended)
-        self.tokens = TokenManager(TokenEndpoint(chosen, transport).fetch, min_age_seconds=0)
+        self.tokens = TokenManager(TokenEndpoint(chosen, transport).fetch, chosen.credentials, min_age_seconds=0)
         watched = WatchedTokens(self.tokens, self.service)
         self.client = SipsClient(chosen, watched, transport, limits=self.limits, is_away=self.service.is_away)
         self.service.use(Probe(self.client, chosen))

@@ -55,7 +55,7 @@ def client(server: Server, *, min_age: float = 60.0, **others: Any) -> SipsClien
     """A client of a server, with a real token manager."""
     configured = settings(server.url, **others)
     transport = Transport(configured)
-    tokens = TokenManager(TokenEndpoint(configured, transport).fetch, min_age_seconds=min_age)
+    tokens = TokenManager(TokenEndpoint(configured, transport).fetch, configured.credentials, min_age_seconds=min_age)
     return SipsClient(configured, tokens, transport)
 
 
@@ -280,7 +280,8 @@ def test_no_token_or_secret_shows_in_an_error() -> None:
 def test_the_token_source_of_a_process_can_be_made_alone() -> None:
     """To see whether the credentials are good."""
     with Server(serve(answer([]))) as server:
-        assert pytest.approx(3600) == make_token_source(settings(server.url)).check(ample())
+        configured = settings(server.url)
+        assert pytest.approx(3600) == make_token_source(configured).check(configured.credentials()[0], ample())
 
 
 # The answer.

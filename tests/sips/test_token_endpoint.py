@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote, quote_plus
 
 import orjson
 import pytest
@@ -47,7 +48,7 @@ def fetch(server: Server, times: int = 1, **others: Any) -> list[Grant]:
     transport = Transport(configured)
     try:
         endpoint = TokenEndpoint(configured, transport)
-        return [endpoint.fetch(ample()) for _ in range(times)]
+        return [endpoint.fetch(configured.credentials()[0], ample()) for _ in range(times)]
     finally:
         transport.close()
 
@@ -135,8 +136,8 @@ def test_credentials_that_both_encodings_are_refused_with_are_refused(status: in
         answer({}, status=404),
         answer({}, status=301, Location="/elsewhere"),
         answer({}, status=204),
-        # A firewall, not the endpoint, refused.
-        answer(b"<html>", status=403, content_type="text/html"),
+        # Neither encoding, and not a word about the credentials.
+        answer({}, status=415),
         # 200 without a token.
         answer(b"<html>", content_type="text/html"),
         answer(b""),
@@ -184,13 +185,45 @@ def test_a_silent_endpoint_ends_with_the_deadline() -> None:
         configured = settings(server.url)
         transport = Transport(configured)
         with pytest.raises(TokenUnavailable, match="deadline"):
-            TokenEndpoint(configured, transport).fetch(Deadline.after(0.1))
+            TokenEndpoint(configured, transport).fetch(configured.credentials()[0], Deadline.after(0.1))
         transport.close()
 
 
-def test_a_secret_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    """Nothing is sent."""
-    with Server(by_type(token_answer(), token_answer())) as server:
-        with pytest.raises(TokenUnavailable, match="SIPS_CLIENT_SECRET_FILE"):
-            fetch(server, sips_client_secret="", sips_client_secret_file=tmp_path / "missing")
-        assert [] == server.received
+def test_a_page_of_a_firewall_counts_as_a_refusal() -> None:
+    """How SIPS answers to wrong credentials is not documented."""
+    error = failure(answer(b"<html>", status=403, content_type="text/html"))
+    assert isinstance(error, TokenRefused)
+    assert "HTTP 403 (text/html) to the form, HTTP 403 (text/html) to JSON; check" in str(error)
+
+
+def test_a_refusal_names_what_was_refused_where_and_shows_both_answers() -> None:
+    """And what to check."""
+    form = answer({"error": "invalid_client", "error_description": "no\r\nsuch \x1b[1mclient", "other": "x"}, status=400)
+    error = failure(form, answer({"message": "Unauthorized", "code": 7}, status=401))
+    assert re.fullmatch(
+        r"authenticationToken: http://127\.0\.0\.1:\d+ refused client client-1 \(current pair\): "
+        r"HTTP 400 \(invalid_client; no such \[1mclient\) to the form, HTTP 401 \(7; Unauthorized\) to JSON; "
+        r"check client id and client secret, and that they were issued for this address: SRS issues them for one environment "
+        r"\(SIPS_ENVIRONMENT=sandbox\)",
+        str(error),
+    )
+
+
+@pytest.mark.parametrize("text", [SECRET, f"client_secret={SECRET}&x", f"got {SECRET[:7]}...", f"...{SECRET[-7:]}"])
+def test_an_echo_of_the_secret_is_not_shown(text: str) -> None:
+    """Nor a piece of it."""
+    error = failure(answer({"error": "invalid_client", "message": text}, status=401))
+    assert "HTTP 401 ([redacted]) to the form" in str(error)
+    assert text not in str(error)
+
+
+@pytest.mark.parametrize("way", [lambda secret: quote(secret, safe=""), quote_plus, lambda secret: orjson.dumps(secret).decode()])
+def test_an_echo_of_the_request_is_not_shown_either(way: Callable[[str], str]) -> None:
+    """The secret as it was written there."""
+    secret = 'a/"b &c+\\d'
+    echo = way(secret)
+    raw = answer({"message": echo}, status=401)
+    with Server(by_type(raw, raw)) as server, pytest.raises(TokenRefused) as caught:
+        fetch(server, sips_client_secret=secret)
+    assert "[redacted]" in str(caught.value)
+    assert echo not in str(caught.value)

@@ -11,18 +11,20 @@ from worker import settings as settings_module
 from worker.cli.connection import connected
 from worker.cli.doctor_orders import control_look, look_at_store
 from worker.cli.errors import CommandError
+from worker.cli.fleet_token import fleet_token
 from worker.main import check, make_topology
 from worker.messaging.topology import TopologyError
 from worker.runtime.outage import End
 from worker.runtime.probe import Probe
 from worker.settings import SettingsError
-from worker.sips import Deadline, SipsClient, SipsError, make_token_source
+from worker.sips import Deadline, SipsClient, SipsError
 from worker.sips.errors import TokenUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from worker.settings import Settings
+    from worker.settings import Credentials, Settings
+    from worker.sips import TokenManager
 
 #: Names of missing exchanges and queues that are shown; `sips-worker topology check` shows all.
 SHOWN = 5
@@ -97,17 +99,25 @@ def _nothing_is_missing(missing: list[str]) -> None:
 
 
 def _token(settings: Settings) -> str:
+    with fleet_token(settings) as tokens:
+        given = [f"{_given(settings, tokens, credentials):.0f} s" for credentials in settings.credentials()]
+    more = f"; the next pair is good as well, for {given[1]}" if given[1:] else ""
+    return f"SIPS gave one to client {settings.client_id}, valid for {given[0]}{more}"
+
+
+def _given(settings: Settings, tokens: TokenManager, credentials: Credentials) -> float:
     try:
-        seconds = make_token_source(settings).check(Deadline.after(settings.sips_call_seconds))
+        return tokens.check(credentials, Deadline.after(settings.sips_call_seconds))
     except TokenUnavailable as error:
         stand_in = ", and start `sips-worker sandbox`" if settings.sips_environment == "sandbox" else ""
         raise CommandError(f"{error}; check SIPS_BASE_URL={settings.base_url} and the network{stand_in}") from None
-    return f"SIPS gave one to client {settings.client_id}, valid for {seconds:.0f} s"
 
 
 def _probe(settings: Settings) -> str:
-    probe = Probe(SipsClient(settings), settings)
-    if probe.ask() is not End.ANSWERED:
+    with fleet_token(settings) as tokens:
+        probe = Probe(SipsClient(settings, tokens), settings)
+        end = probe.ask()
+    if end is not End.ANSWERED:
         raise SettingsError(
             f"{probe.found}; if SIPS works otherwise, set SIPS_PROBE_PATH to a path that these credentials may read"
         )

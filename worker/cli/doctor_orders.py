@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from worker.cli.fleet_token import kept
 from worker.runtime.lookup import Lookup
 from worker.runtime.order_words import duration
-from worker.sips import Deadline, Sips, SipsClient, SipsError
+from worker.settings import SettingsError
+from worker.sips import Deadline, Sips, SipsClient, SipsError, make_token_source
 from worker.store.controls import Controls
 from worker.store.engine import Store
 from worker.store.errors import StoreError
 from worker.store.ledger import Ledger
 from worker.store.migrate import check
 from worker.store.timers import Timers
+from worker.store.tokens import Tokens
 from worker.store.transitions import State
 
 if TYPE_CHECKING:
@@ -25,6 +28,11 @@ __all__ = ["control_look", "look_at_store"]
 
 #: Seconds that a timer may be late: workers look every second, and a busy one claims a hundred at a time.
 LATE_SECONDS = 60.0
+
+#: Seconds after which a secret should be changed: it lives for 180 days, of which its successor is good for the last 30.
+OLD_SECONDS = 150 * 86_400.0
+
+NEXT_PAIR = "SIPS_NEXT_CLIENT_ID and SIPS_NEXT_CLIENT_SECRET_FILE"
 
 OK, WRONG, NOTE = (click.style(mark, fg=colour) for mark, colour in (("ok", "green"), ("!!", "red"), ("..", None)))
 
@@ -37,6 +45,7 @@ def look_at_store(settings: Settings) -> bool:
             _say(OK, "store", f"it answers, and its tables are those of this release ({store.id})")
             _say_orders(Ledger(store))
             _say_control(settings, Controls(store))
+            _say_credentials(settings, store)
             return _timers_are_in_time(Timers(store))
     except StoreError as error:
         _say(WRONG, "store", f"{error}; check DATABASE_URL")
@@ -64,6 +73,15 @@ def _say_control(settings: Settings, controls: Controls) -> None:
         _say(NOTE, "order list", f"never checked, so no order in doubt is taken to be absent; {advice}")
 
 
+def _say_credentials(settings: Settings, store: Store) -> None:
+    with contextlib.suppress(SettingsError):  # said already
+        for credentials, entry in kept(settings, store):
+            if entry is not None and entry.used_for > OLD_SECONDS:
+                advice = f"SRS lets a secret live for 180 days; ask for the next pair, and set it beside this one: {NEXT_PAIR}"
+                age = f"client {credentials.client_id} has had the same secret for {duration(entry.used_for)}"
+                _say(NOTE, "credentials", f"{age} ({credentials.pair} pair); {advice}")
+
+
 def _timers_are_in_time(timers: Timers) -> bool:
     number, seconds = timers.late(LATE_SECONDS)
     if number == 0:
@@ -80,7 +98,8 @@ def control_look(settings: Settings, po_number: str) -> bool:
         with contextlib.closing(Store(settings.database_url.get_secret_value())) as store:
             check(store)
             lookup = Lookup(Ledger(store), Controls(store), settings)
-            sips = Sips(SipsClient(settings), Deadline.after(settings.sips_call_seconds))
+            tokens = make_token_source(settings, storage=Tokens(store))
+            sips = Sips(SipsClient(settings, tokens), Deadline.after(settings.sips_call_seconds))
             look = lookup.control(sips, po_number)
     except StoreError as error:
         _say(WRONG, "store", f"{error}; check DATABASE_URL")

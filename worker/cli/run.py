@@ -44,7 +44,7 @@ def run(queues: str, processes: int | None, threads: int | None) -> None:
         environment=settings.sips_environment,
         version=__version__,
         secrets=[
-            settings.client_secret(),
+            *(credentials.client_secret for credentials in settings.credentials()),
             settings.amqp_url.get_secret_value(),
             settings.database_url.get_secret_value(),
         ],

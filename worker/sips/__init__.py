@@ -12,6 +12,7 @@ from worker.sips.operations import OPERATIONS, Confidence, Kind, Operation
 from worker.sips.token import TokenManager, TokenSource
 from worker.sips.token_endpoint import TokenEndpoint
 from worker.sips.token_rules import Grant
+from worker.sips.token_seal import entry_key
 from worker.sips.transport import Transport
 
 __all__ = [
@@ -33,5 +34,6 @@ __all__ = [
     "TokenSource",
     "Transport",
     "Unreadable",
+    "entry_key",
     "make_token_source",
 ]

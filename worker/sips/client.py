@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from worker.sips.deadline import Deadline
     from worker.sips.token import TokenSource
     from worker.sips.token_rules import Token
+    from worker.sips.token_storage import TokenStorage
 
 __all__ = ["PROBE", "Sips", "SipsClient", "make_token_source"]
 
@@ -154,9 +155,23 @@ class SipsClient:
         return Request(operation.method, url, {**headers, "Content-Type": "application/json"}, _encoded(json))
 
 
-def make_token_source(settings: Settings, transport: Transport | None = None) -> TokenManager:
-    """The token of one process, kept in its memory; over connections of its own where none are given."""
-    return TokenManager(TokenEndpoint(settings, transport or Transport(settings)).fetch)
+def make_token_source(
+    settings: Settings,
+    transport: Transport | None = None,
+    *,
+    storage: TokenStorage | None = None,
+    learn: Callable[[str], None] = lambda _secret: None,
+) -> TokenManager:
+    """The token of the fleet, kept in `storage`; of this process alone without one. `learn` is told of tokens and secrets."""
+    return TokenManager(
+        TokenEndpoint(settings, transport or Transport(settings)).fetch,
+        settings.credentials,
+        base_url=settings.base_url,
+        storage=storage,
+        lease_seconds=settings.sips_token_lease_seconds,
+        min_age_seconds=settings.sips_token_min_age_seconds,
+        learn=learn,
+    )
 
 
 class Sips:

@@ -79,6 +79,7 @@ class SipsError(Exception):
     Attributes:
         code: Stable name of the kind of error.
         operation: Id of the operation that was called.
+        reason: The message without it.
         executed: Whether SIPS can have executed the call.
         retryable: Whether a repeat makes sense for a call that only reads.
         status: HTTP status, where an answer came.
@@ -101,6 +102,7 @@ class SipsError(Exception):
         answer: Answer | None = None,
     ) -> None:
         super().__init__(f"{operation}: {message}")
+        self.reason = message
         self.operation = operation
         self.executed = executed
         self.status = status

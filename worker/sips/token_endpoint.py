@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
+from urllib.parse import quote, quote_plus, urlencode
 
 import orjson
 
-from worker.settings import SettingsError
-from worker.sips.answers import HTML
 from worker.sips.errors import SipsError, TokenError, TokenRefused, TokenUnavailable, Unreadable
 from worker.sips.models import TokenAnswer, TokenRequest
 from worker.sips.operations import OPERATIONS, resolve
@@ -21,7 +19,9 @@ from worker.sips.token_rules import Grant
 from worker.sips.transport import Request
 
 if TYPE_CHECKING:
-    from worker.settings import Settings
+    from collections.abc import Mapping
+
+    from worker.settings import Credentials, Settings
     from worker.sips.answers import Answer
     from worker.sips.deadline import Deadline
     from worker.sips.transport import Transport
@@ -31,49 +31,52 @@ __all__ = ["TokenEndpoint"]
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
 
-#: Statuses by which an endpoint may refuse the encoding as well as the credentials.
-_REFUSALS = frozenset({400, 401, 403, 415})
+#: Statuses that refuse the credentials. What SIPS answers to wrong ones is not documented: any of these, in whatever form.
+_REFUSALS = frozenset({400, 401, 403})
+
+#: Statuses by which an endpoint may mean the encoding.
+_OTHER_ENCODING = _REFUSALS | {415}
+
+#: Properties of a refusal that are shown, and the longest text of one.
+_TELLING = ("error", "error_description", "code", "message")
+_SHOWN_CHARACTERS = 120
+
+#: A piece of the secret of this length in a text is taken for an echo of it.
+_ECHO_CHARACTERS = 6
 
 #: What can stand in a header: anything else would end it early.
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 
 
 class TokenEndpoint:
-    """The token endpoint of one environment; the secret is read anew for each fetch."""
+    """The token endpoint of one environment."""
 
     def __init__(self, settings: Settings, transport: Transport) -> None:
-        self._settings = settings
+        self._environment = settings.sips_environment
         self._transport = transport
         self._operation = resolve(OPERATIONS["authenticationToken"], settings.sips_paths)
         self._encodings: tuple[str, str] = (FORM, JSON)
 
-    def fetch(self, deadline: Deadline) -> Grant:
+    def fetch(self, credentials: Credentials, deadline: Deadline) -> Grant:
         """A new token.
 
         Raises:
             TokenRefused: The credentials were refused, in both encodings.
             TokenUnavailable: Anything else that kept the endpoint from giving one.
         """
-        credentials = self._credentials()
         first, second = self._encodings
         answer = self._post(first, credentials, deadline)
-        if answer.status not in _REFUSALS:
+        if answer.status not in _OTHER_ENCODING:
             return self._grant(answer)
         other = self._post(second, credentials, deadline)
-        if other.status in _REFUSALS:
-            raise self._refusal(answer)
+        if other.status in _OTHER_ENCODING:
+            raise self._refusal(credentials, {first: answer, second: other})
         grant = self._grant(other)
         self._encodings = (second, first)
         return grant
 
-    def _credentials(self) -> TokenRequest:
-        try:
-            return TokenRequest(client_id=self._settings.client_id, client_secret=self._settings.client_secret())
-        except SettingsError as error:
-            raise TokenUnavailable(self._operation.id, str(error)) from None
-
-    def _post(self, encoding: str, credentials: TokenRequest, deadline: Deadline) -> Answer:
-        values = credentials.model_dump()
+    def _post(self, encoding: str, credentials: Credentials, deadline: Deadline) -> Answer:
+        values = TokenRequest(client_id=credentials.client_id, client_secret=credentials.client_secret).model_dump()
         request = Request(
             self._operation.method,
             f"{self._transport.base_url}{self._operation.path}",
@@ -96,15 +99,41 @@ class TokenEndpoint:
             raise self._unavailable(answer, "HTTP 200 with a token that no header can carry")
         return Grant(token.access_token, token.expires_in)
 
-    def _refusal(self, answer: Answer) -> TokenError:
-        if answer.media_type == HTML:
-            return self._unavailable(answer, f"HTTP {answer.status} from a gateway or firewall")
+    def _refusal(self, credentials: Credentials, answers: Mapping[str, Answer]) -> TokenError:
+        first = next(iter(answers.values()))
+        if not any(answer.status in _REFUSALS for answer in answers.values()):
+            return self._unavailable(first, f"HTTP {first.status} in both encodings")
+        shown = ", ".join(f"{_shown(answer, credentials)} to {_NAMES[encoding]}" for encoding, answer in answers.items())
         return TokenRefused(
             self._operation.id,
-            f"HTTP {answer.status}: the credentials were refused; check client id, client secret and SIPS_ENVIRONMENT",
-            status=answer.status,
-            retry_after=answer.retry_after,
+            f"{self._transport.base_url} refused client {credentials.client_id} ({credentials.pair} pair): {shown}; "
+            "check client id and client secret, and that they were issued for this address: SRS issues them for one environment "
+            f"(SIPS_ENVIRONMENT={self._environment})",
+            status=first.status,
+            retry_after=first.retry_after,
         )
 
     def _unavailable(self, answer: Answer, what: str) -> TokenUnavailable:
         return TokenUnavailable(self._operation.id, f"no token: {what}", status=answer.status, retry_after=answer.retry_after)
+
+
+#: How messages call the encodings.
+_NAMES = {FORM: "the form", JSON: "JSON"}
+
+
+def _shown(answer: Answer, credentials: Credentials) -> str:
+    """Status and what the answer tells, without a secret and in one line."""
+    body = answer.body if isinstance(answer.body, dict) else {}
+    told = [value for name in _TELLING if isinstance(value := body.get(name), str | int)]
+    texts = [" ".join(str(text).split())[:_SHOWN_CHARACTERS] for text in told]
+    if any(_echoes(str(text), credentials.client_secret) for text in told):
+        texts = ["[redacted]"]
+    what = "; ".join(texts) or answer.media_type or "no text"
+    return f"HTTP {answer.status} ({''.join(filter(str.isprintable, what))})"
+
+
+def _echoes(text: str, secret: str) -> bool:
+    """Whether a piece of the secret stands in a text, as it is or as the request had it."""
+    size = min(_ECHO_CHARACTERS, len(secret))
+    spelled = (secret, quote(secret, safe=""), quote_plus(secret), orjson.dumps(secret).decode()[1:-1])
+    return any(way[start : start + size] in text for way in spelled for start in range(len(way) - size + 1))

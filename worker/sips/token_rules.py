@@ -6,8 +6,26 @@ import hashlib
 import math
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
 
-__all__ = ["FALLBACK_LIFETIME", "Grant", "Standing", "Token", "back_off", "issue", "lifetime_of", "standing"]
+if TYPE_CHECKING:
+    from worker.sips.errors import TokenError
+    from worker.sips.token_storage import Entry
+
+__all__ = [
+    "FALLBACK_LIFETIME",
+    "Grant",
+    "Setback",
+    "Standing",
+    "Token",
+    "back_off",
+    "fingerprint_of",
+    "is_better",
+    "issue",
+    "lifetime_of",
+    "standing",
+    "taken_over",
+]
 
 #: Lifetime (seconds) where `expires_in` is missing or no positive number: short, so that a wrong guess heals soon.
 FALLBACK_LIFETIME = 300.0
@@ -45,6 +63,16 @@ class Token:
     expires_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Setback:
+    """The last failure to get a token with some credentials; times are `time.monotonic` seconds."""
+
+    failures: int
+    at: float
+    retry_at: float
+    error: TokenError
+
+
 class Standing(Enum):
     """What a token is good for at a moment."""
 
@@ -76,8 +104,34 @@ def issue(grant: Grant, now: float, jitter: float) -> Token:
     """
     lifetime = lifetime_of(grant.expires_in)
     margin = min(lifetime * MARGIN_SHARE, MAX_MARGIN) * (0.5 + jitter / 2)
-    fingerprint = hashlib.sha256(grant.value.encode()).hexdigest()[:12]
-    return Token(grant.value, fingerprint, now, now + lifetime - margin, now + lifetime)
+    return Token(grant.value, fingerprint_of(grant.value), now, now + lifetime - margin, now + lifetime)
+
+
+def taken_over(value: str, entry: Entry, now: float, jitter: float) -> Token:
+    """The token that another process has fetched, as it is kept.
+
+    Its refresh is spread once more, over a fifth of its margin: the first process makes it, the others find it made.
+    """
+    left, due = entry.expires_in or 0.0, entry.refresh_in or 0.0
+    later = jitter * MARGIN_SHARE * (left - due)
+    return Token(value, fingerprint_of(value), now - (entry.age or 0.0), now + due + later, now + left)
+
+
+def is_better(other: Token, mine: Token | None, refused: str | None, refused_at: float, now: float) -> bool:
+    """Whether another process's token is to be used: it serves, and mine does not or ends before it.
+
+    One that was refused counts only if it was fetched since: then SIPS gave the same again.
+    """
+    if standing(other, refused if other.obtained_at < refused_at else None, now) is Standing.GONE:
+        return False
+    if mine is None or standing(mine, refused, now) is Standing.GONE:
+        return True
+    return other.fingerprint != mine.fingerprint and other.expires_at > mine.expires_at
+
+
+def fingerprint_of(value: str) -> str:
+    """What a token is called."""
+    return hashlib.sha256(value.encode()).hexdigest()[:12]
 
 
 def standing(token: Token | None, refused: str | None, now: float) -> Standing:

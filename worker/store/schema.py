@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, LargeBinary, MetaData, Table, Text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
 
-__all__ = ["controls", "events", "metadata", "now", "orders", "store", "timers"]
+__all__ = ["controls", "events", "metadata", "now", "orders", "store", "timers", "tokens"]
 
 metadata = MetaData()
 
@@ -105,6 +105,33 @@ controls = Table(
     Column("base_url", Text, primary_key=True),
     Column("found_at", Double, nullable=False, comment="when a known order was found and an invented one was not"),
     Column("po_number", Text, nullable=False, comment="of the known order"),
+)
+
+#: SIPS' bearer token for the whole fleet: one row for each pair of credentials that was ever used.
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("key", Text, primary_key=True, comment="hash of base URL, client id, scope and the secret's fingerprint"),
+    Column(
+        "version", Integer, nullable=False, comment="counts the refreshes, good and bad; tells what another one did meanwhile"
+    ),
+    Column("used_since", Double, nullable=False, comment="when these credentials were first used"),
+    # The token.
+    Column("sealed", LargeBinary, comment="encrypted with a key that is derived from the client secret"),
+    Column("fingerprint", Text, comment="names the token"),
+    Column("obtained_at", Double),
+    Column("refresh_at", Double),
+    Column("expires_at", Double),
+    # Who fetches the next one.
+    Column("owner", Text, comment="of the lease"),
+    Column("lease_until", Double),
+    # The last refresh that failed.
+    Column("failures", Integer, nullable=False, comment="in a row"),
+    Column("failed_at", Double),
+    Column("retry_at", Double, comment="nobody tries again before"),
+    Column("error_code", Text),
+    Column("error_status", Integer),
+    Column("error", Text, comment="without a secret"),
 )
 
 

@@ -13,16 +13,17 @@ CHUNK = 65_536
 
 
 class Proxy:
-    """Forwards from a free loopback port to `target`, until told otherwise. For one target address, in one thread."""
+    """Forwards from a free port of `host` to `target`, until told otherwise. For one target address, in one thread."""
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, target: tuple[str, int], host: str = "127.0.0.1") -> None:
         self._target = target
         self._selector = selectors.DefaultSelector()
         self._pairs: dict[socket.socket, socket.socket] = {}
         self._frozen: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._running = True
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._host = host
+        self._listener = socket.create_server((host, 0))
         self._selector.register(self._listener, selectors.EVENT_READ)
         self.port = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -61,7 +62,7 @@ class Proxy:
     def up(self) -> None:
         """Take connections again, on the same port."""
         with self._lock:
-            self._listener = socket.create_server(("127.0.0.1", self.port))
+            self._listener = socket.create_server((self._host, self.port))
             self._selector.register(self._listener, selectors.EVENT_READ)
 
     def close(self) -> None:

@@ -140,7 +140,7 @@ class TokenManager:
         if token is None or token.fingerprint != fingerprint or self._refused == fingerprint:
             return
         now = time.monotonic()
-        if now - token.obtained_at < self._min_age:
+        if now - token.obtained_at < self._min_age and now < token.refresh_at:  # else it may have ended at SIPS a bit earlier
             log.warning("SIPS refused a young token, which is kept", fingerprint=fingerprint)
             return
         self._refused_at, self._refused = now, fingerprint

@@ -1,0 +1,1 @@
+"""Proofs with a fleet of processes around one token."""

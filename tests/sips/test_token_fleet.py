@@ -237,10 +237,13 @@ def test_where_one_pair_is_refused_the_other_is_used(fleet: Fleet) -> None:
     fleet.endpoint.refused = {"us"}
     processes = [fleet.process(min_age_seconds=0) for _ in range(3)]
     assert {"token-2"} == {process.get(ample()).value for process in processes}
+    fleet.later(100)  # the back-off is over
+    assert "token-2" == fleet.process().get(ample()).value
     assert ["us", "us-2"] == fleet.endpoint.asked
 
     for process in processes:
         process.invalidate(process.get(ample()).fingerprint)
+    processes.reverse()  # the last one was never told that a pair is refused
     assert {"token-3"} == {process.get(ample()).value for process in processes}
     assert ["us", "us-2", "us-2"] == fleet.endpoint.asked
 

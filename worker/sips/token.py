@@ -213,9 +213,7 @@ class TokenManager:
         try:
             return self._renewed_in(self._storage, pairs, deadline)
         except self._storage.down as error:
-            log.warning("the store cannot be used; this process fetches a token of its own", error=str(error))
-        if self._token is not None and self._standing() is Standing.FRESH:  # only the storage does not have it
-            return self._token
+            log.warning("the store cannot be used; this process looks after its token alone", error=str(error))
         return self._renewed_in(Alone(), pairs, deadline)
 
     def _pairs(self) -> list[Credentials]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from tests.databases import postgres_schema
+from worker.store.migrate import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,8 +31,8 @@ def migrate(folder: Path, url: str) -> tuple[int, str, str]:
 def test_the_default_is_a_file_in_the_working_directory(tmp_path: Path) -> None:
     """It says what it has done, and the second time that there was nothing to do."""
     name = f"the SQLite file {tmp_path}/sips-worker.db"
-    assert (0, f"migrated: {name} has schema 1 now, after none\n", "") == migrate(tmp_path, "")
-    assert (0, f"nothing to do: {name} has schema 1\n", "") == migrate(tmp_path, "")
+    assert (0, f"migrated: {name} has schema {SCHEMA_VERSION} now, after none\n", "") == migrate(tmp_path, "")
+    assert (0, f"nothing to do: {name} has schema {SCHEMA_VERSION}\n", "") == migrate(tmp_path, "")
 
 
 def test_a_postgresql_database_is_migrated(tmp_path: Path, postgres_url: str) -> None:
@@ -41,10 +42,13 @@ def test_a_postgresql_database_is_migrated(tmp_path: Path, postgres_url: str) ->
         assert (0, "") == (status, error)
         assert output.startswith("migrated: the PostgreSQL database ")
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("UPDATE store SET schema_version = 3")
+            connection.execute("UPDATE store SET schema_version = %s", [SCHEMA_VERSION + 2])
         status, output, error = migrate(tmp_path, url)
     assert (2, "") == (status, output)
-    assert error.endswith("has schema 3 of a newer release, and this one knows 1 and 2; upgrade sips-worker\n")
+    assert error.endswith(
+        f"has schema {SCHEMA_VERSION + 2} of a newer release, and this one knows {SCHEMA_VERSION} and {SCHEMA_VERSION + 1}; "
+        "upgrade sips-worker\n"
+    )
     assert 1 == error.count("\n")
 
 

@@ -15,6 +15,7 @@ from tests.store.rows import KIND, add, count, counter
 from worker.store import connections
 from worker.store.engine import Store
 from worker.store.errors import StoreDown, StoreError
+from worker.store.migrate import SCHEMA_VERSION
 from worker.store.schema import now, timers
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def test_the_identity_is_read_once(store: Store) -> None:
     with store.write() as connection:
         connection.execute(text("UPDATE store SET id = 'other'"))
     assert first == store.id
-    assert ("other", 1) == store.identity()
+    assert ("other", SCHEMA_VERSION) == store.identity()
     with store.write() as connection:
         connection.execute(text("UPDATE store SET id = :id"), {"id": first})
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -71,6 +72,19 @@ def test_a_migrated_store_can_be_used(empty_url: str, empty_store: Store) -> Non
     done = migrate(empty_url)
     assert (empty_store.name, 0, SCHEMA_VERSION) == done
     check(empty_store)
+
+
+def test_a_store_of_the_release_before_is_extended(empty_url: str, empty_store: Store) -> None:
+    """It remains the same store."""
+    with empty_store.migration() as connection:
+        settings = Config(attributes={"connection": connection})
+        settings.set_main_option("script_location", "worker.store:migrations")
+        command.upgrade(settings, f"{SCHEMA_VERSION - 1:04}")
+        connection.execute(text("UPDATE store SET schema_version = :before"), {"before": SCHEMA_VERSION - 1})
+    identity = empty_store.id
+    assert (SCHEMA_VERSION - 1, SCHEMA_VERSION) == migrate(empty_url)[1:]
+    check(empty_store)
+    assert identity == empty_store.identity()[0]
 
 
 def test_migrating_again_changes_nothing(empty_url: str) -> None:

@@ -44,20 +44,20 @@ class Caller:
 
     def run(self, *, threads: int, calls: int = 0, seconds: float = 0.0, customer: str = "DEMO001") -> Counter[str]:
         """How often calls ended in what."""
-        ends: Counter[str] = Counter()
         barrier, until = threading.Barrier(threads), time.monotonic() + seconds
 
-        def call() -> None:
+        def call() -> Counter[str]:
             barrier.wait(60)
+            ends: Counter[str] = Counter()
             left = calls
             while left > 0 or time.monotonic() < until:
                 left -= 1
                 ends[self._call(customer)] += 1
+            return ends
 
         with ThreadPoolExecutor(threads) as pool:
-            for job in [pool.submit(call) for _ in range(threads)]:
-                job.result()
-        return ends
+            jobs = [pool.submit(call) for _ in range(threads)]
+            return sum((job.result() for job in jobs), Counter())
 
     def _call(self, customer: str) -> str:
         request = example("productsV2Price.request") | {"customerCode": customer}

@@ -260,7 +260,7 @@ def test_a_success_ends_the_backing_off(endpoint: Endpoint, clock: Clock) -> Non
         clock.now += 60
     endpoint.failure = None
     tokens.get(ample())
-    assert {} == tokens._setbacks
+    assert {} == tokens._setbacks._last
 
 
 def test_a_refused_token_is_replaced(endpoint: Endpoint, clock: Clock) -> None:

@@ -15,8 +15,9 @@ from tests.sips.making import ample
 from worker.settings import Credentials, SettingsError
 from worker.sips.deadline import Deadline
 from worker.sips.errors import TokenError, TokenRefused, TokenUnavailable
-from worker.sips.token import OTHER_PAIR_SECONDS, TokenManager
+from worker.sips.token import TokenManager
 from worker.sips.token_rules import Grant
+from worker.sips.token_setbacks import OTHER_PAIR_SECONDS
 from worker.store.engine import Store
 from worker.store.schema import tokens as table
 from worker.store.tokens import Tokens

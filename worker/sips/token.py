@@ -1,8 +1,9 @@
 """Keep one bearer token for the whole fleet: refreshed ahead of its end by one thread of one process at a time.
 
-The decisions that need no clock are in `token_rules`, the call is in `token_endpoint`, what other processes know comes from a
-`TokenStorage`. This is the flow between them and the memory. A call reads down from `get`: a fresh token comes from memory;
-one that is due is refreshed by the first thread that comes, while it goes on to serve; where there is none, threads wait.
+The decisions that need no clock are in `token_rules`, the call is in `token_endpoint`, what failed is in `token_setbacks`, and
+what other processes know comes from a `TokenStorage`. This is the flow between them and the memory. A call reads down from
+`get`: a fresh token comes from memory; one that is due is refreshed by the first thread that comes, while it goes on to serve;
+where there is none, threads wait.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import structlog
 
 from worker.settings import SettingsError
 from worker.sips.errors import TokenError, TokenRefused, TokenUnavailable
-from worker.sips.token_rules import Setback, Standing, back_off, is_better, issue, standing, taken_over
+from worker.sips.token_rules import Standing, is_better, issue, standing, taken_over
 from worker.sips.token_seal import entry_key, opened, sealed
+from worker.sips.token_setbacks import OPERATION, Setbacks, again, is_refused
 from worker.sips.token_storage import Alone
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from worker.sips.token_rules import Grant, Token
     from worker.sips.token_storage import Entry, TokenStorage
 
-__all__ = ["LEASE_SECONDS", "MIN_AGE_SECONDS", "OTHER_PAIR_SECONDS", "TokenManager", "TokenSource"]
+__all__ = ["LEASE_SECONDS", "MIN_AGE_SECONDS", "TokenManager", "TokenSource"]
 
 #: A token younger than this (seconds) is kept although it was refused: a fresh token that is refused says something
 #: about the command, and fetching another for each refusal would drown the token endpoint.
@@ -45,16 +47,11 @@ FETCH_SHARE = 0.6
 #: Longest (seconds) that a call waits for a refresh while the old token still serves.
 REFRESH_SECONDS = 5.0
 
-#: Seconds between two tries of the pair that is not in use, after the one in use was refused.
-OTHER_PAIR_SECONDS = 300.0
-
 #: Longest (seconds) until somebody looks again at what failed: a secret file may be new, another process may have a token.
 LOOK_SECONDS = 1.0
 
 #: Seconds between two looks at the storage while another process fetches the token that a call waits for.
 POLL_SECONDS = 0.05
-
-_OPERATION = "authenticationToken"
 
 log = structlog.get_logger()
 
@@ -109,7 +106,7 @@ class TokenManager:
         self._pair = ""
         self._refused: str | None = None
         self._refused_at = 0.0
-        self._setbacks: dict[str, Setback] = {}
+        self._setbacks = Setbacks()
         self._failure: TokenError | None = None
         self._retry_at = self._look_at = 0.0
 
@@ -181,7 +178,7 @@ class TokenManager:
         """A new token, or the one that another thread or process has got meanwhile."""
         self._repeat_failure()
         if not self._turn.acquire(timeout=deadline.remaining()):
-            raise TokenUnavailable(_OPERATION, "time was up while another thread was fetching the token")
+            raise TokenUnavailable(OPERATION, "time was up while another thread was fetching the token")
         try:
             if self._token is not None and self._standing() is not Standing.GONE:
                 return self._token
@@ -194,7 +191,7 @@ class TokenManager:
         """Fail at once where that is how the last attempt ended, a moment ago."""
         now, failure = time.monotonic(), self._failure
         if failure is not None and now < self._look_at:
-            raise _again(failure, max(self._retry_at - now, 0.0))
+            raise again(failure, max(self._retry_at - now, 0.0))
 
     # With the turn.
 
@@ -221,7 +218,7 @@ class TokenManager:
         try:
             pairs = self._credentials()
         except SettingsError as error:
-            raise TokenUnavailable(_OPERATION, str(error)) from None
+            raise TokenUnavailable(OPERATION, str(error)) from None
         for credentials in pairs:
             self._learn(credentials.client_secret)
         return sorted(pairs, key=lambda credentials: credentials.pair != self._pair)
@@ -229,7 +226,7 @@ class TokenManager:
     def _renewed_in(self, storage: TokenStorage, pairs: list[Credentials], deadline: Deadline) -> Token:
         """The fleet's token, whichever pair it was fetched with, or else a new one: with the other pair where one is refused."""
         first, *others = [(credentials, entry_key(self._base_url, credentials)) for credentials in pairs]
-        if others and _is_refused(storage.read(first[1])):
+        if others and is_refused(storage.read(first[1])):
             self._take_over(storage, *others[0])
         try:
             return self._renewed_with(storage, *first, deadline)
@@ -245,11 +242,11 @@ class TokenManager:
         if self._token is not None and self._standing() is Standing.FRESH:
             return self._token
         try:
-            self._respect_pause(entry, key)
+            self._setbacks.respect_pause(key, entry, time.monotonic())
             return self._renewed_with(storage, credentials, key, deadline)
         except TokenRefused as error:
             both = f"{refusal.reason}; the other pair was refused as well: {error.reason}"
-            raise TokenRefused(_OPERATION, both, status=refusal.status, retry_after=refusal.retry_after) from None
+            raise TokenRefused(OPERATION, both, status=refusal.status, retry_after=refusal.retry_after) from None
 
     def _renewed_with(self, storage: TokenStorage, credentials: Credentials, key: str, deadline: Deadline) -> Token:
         """The fleet's token, from whoever fetches it: this process, or the one that holds the lease."""
@@ -258,14 +255,14 @@ class TokenManager:
             state = self._standing()
             if state is Standing.FRESH and self._token is not None:
                 return self._token
-            self._respect_back_off(entry, key)
+            self._setbacks.respect(key, entry, time.monotonic())
             if not self._is_leased(entry) and self._has_lease(storage, key, entry):
                 return self._fetched(storage, credentials, key, deadline, entry)
             if state is Standing.DUE and self._token is not None:
                 self._look_at = time.monotonic() + LOOK_SECONDS
                 return self._token
             if deadline.passed:
-                raise TokenUnavailable(_OPERATION, "time was up while another process was fetching the token")
+                raise TokenUnavailable(OPERATION, "time was up while another process was fetching the token")
             time.sleep(min(POLL_SECONDS, deadline.remaining()))
 
     def _take_over(self, storage: TokenStorage, credentials: Credentials, key: str) -> Entry | None:
@@ -289,22 +286,6 @@ class TokenManager:
         version = 0 if entry is None else entry.version
         return storage.lease(key, version, owner=self._owner, seconds=self._lease_seconds)
 
-    def _respect_back_off(self, entry: Entry | None, key: str) -> None:
-        """Fail as the last attempt with these credentials did, here or elsewhere, while it is too early for the next."""
-        setback, now = self._setbacks.get(key), time.monotonic()
-        if setback is not None and now < setback.retry_at:
-            raise _again(setback.error, setback.retry_at - now)
-        if entry is not None and (entry.retry_in or 0.0) > 0:
-            raise _again(_failure_of(entry), entry.retry_in or 0.0)
-
-    def _respect_pause(self, entry: Entry | None, key: str) -> None:
-        """The same for the pair that is not in use: where it was refused as well, it is left alone for longer."""
-        setback, now = self._setbacks.get(key), time.monotonic()
-        if setback is not None and isinstance(setback.error, TokenRefused) and now < setback.at + OTHER_PAIR_SECONDS:
-            raise _again(setback.error, setback.at + OTHER_PAIR_SECONDS - now)
-        if entry is not None and _is_refused(entry) and (entry.failed_ago or 0.0) < OTHER_PAIR_SECONDS:
-            raise _again(_failure_of(entry), OTHER_PAIR_SECONDS - (entry.failed_ago or 0.0))
-
     def _fetched(
         self, storage: TokenStorage, credentials: Credentials, key: str, deadline: Deadline, entry: Entry | None = None
     ) -> Token:
@@ -317,7 +298,7 @@ class TokenManager:
             raise
         token = issue(grant, started, self._jitter())
         self._use(token, credentials)
-        self._setbacks.pop(key, None)
+        self._setbacks.forget(key)
         seconds = round(token.expires_at - token.obtained_at)
         log.info("SIPS token fetched", fingerprint=token.fingerprint, seconds=seconds, pair=credentials.pair)
         now = time.monotonic()
@@ -338,12 +319,8 @@ class TokenManager:
 
     def _fail(self, storage: TokenStorage, key: str, error: TokenError, entry: Entry | None) -> None:
         """Back off: all of the fleet where the endpoint answered; this process alone where it may be its own network."""
-        before = self._setbacks.get(key)
-        failures = 1 + max(before.failures if before else 0, entry.failures if entry else 0)
-        wait = back_off(failures, error.retry_after, self._jitter())
+        wait = self._setbacks.add(key, error, entry, time.monotonic(), self._jitter())
         error.retry_after = wait
-        now = time.monotonic()
-        self._setbacks[key] = Setback(failures, now, now + wait, error)
         log.warning("SIPS token could not be fetched", code=error.code, status=error.status, next_try_s=round(wait, 1))
         storage.fail(
             key,
@@ -356,25 +333,3 @@ class TokenManager:
 
     def _standing(self) -> Standing:
         return standing(self._token, self._refused, time.monotonic())
-
-
-def _is_refused(entry: Entry | None) -> bool:
-    """Whether the last attempt with these credentials ended in a refusal."""
-    return entry is not None and entry.failures > 0 and entry.error_code == TokenRefused.code
-
-
-def _failure_of(entry: Entry) -> TokenError:
-    kind = TokenRefused if entry.error_code == TokenRefused.code else TokenUnavailable
-    return kind(_OPERATION, entry.error or "", status=entry.error_status)
-
-
-def _again(failure: TokenError, wait: float) -> TokenError:
-    """The error of an attempt that is not made, as it would fail like the last one."""
-    error = type(failure)(
-        _OPERATION,
-        f"the last attempt failed ({failure.code}), the next is made in {wait:.1f} s: {failure.reason}",
-        status=failure.status,
-        retry_after=wait,
-    )
-    error.reason = failure.reason  # so that what is told of a failure that is told again does not grow
-    return error

@@ -9,13 +9,11 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from worker.sips.errors import TokenError
     from worker.sips.token_storage import Entry
 
 __all__ = [
     "FALLBACK_LIFETIME",
     "Grant",
-    "Setback",
     "Standing",
     "Token",
     "back_off",
@@ -61,16 +59,6 @@ class Token:
     obtained_at: float
     refresh_at: float
     expires_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Setback:
-    """The last failure to get a token with some credentials; times are `time.monotonic` seconds."""
-
-    failures: int
-    at: float
-    retry_at: float
-    error: TokenError
 
 
 class Standing(Enum):

@@ -15,6 +15,7 @@ from worker.sips.deadline import Deadline
 from worker.sips.errors import TokenRefused, TokenUnavailable
 from worker.sips.token import MIN_AGE_SECONDS, TokenManager
 from worker.sips.token_rules import Grant, Token
+from worker.sips.token_storage import Alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -272,18 +273,44 @@ def test_a_refused_token_is_replaced(endpoint: Endpoint, clock: Clock) -> None:
     assert "token-2" == tokens.get(ample()).value
 
 
-def test_a_refused_token_serves_where_no_other_can_be_had(endpoint: Endpoint, clock: Clock) -> None:
-    """Perhaps SIPS meant one command only: that is no reason to stop all others for as long as the endpoint is down."""
+def test_a_refused_token_does_not_serve_where_no_other_can_be_had(endpoint: Endpoint, clock: Clock) -> None:
+    """If SIPS has revoked it, each call with it would use up an attempt; without a token commands wait."""
     tokens = manager(endpoint)
     old = tokens.get(ample())
     clock.now += MIN_AGE_SECONDS
     endpoint.failure = unavailable()
     tokens.invalidate(old.fingerprint)
-    assert [old] * 3 == [tokens.get(ample()) for _ in range(3)]
+    for _ in range(3):
+        with pytest.raises(TokenUnavailable):
+            tokens.get(ample())
     assert 2 == endpoint.fetches
     endpoint.failure = None
     clock.now += 1
     assert "token-3" == tokens.get(ample()).value
+
+
+def test_a_storage_that_hangs_leaves_time_to_fetch(endpoint: Endpoint, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refresh ahead of the end has its own time without the storage: a call that is made too late fails for nothing."""
+    patience = 0.05
+    monkeypatch.setattr("worker.sips.token.REFRESH_SECONDS", patience)
+
+    class Hanging(Alone):
+        """Answers nothing, for longer than a refresh may take."""
+
+        down = (OSError,)
+
+        def read(self, _key: str, /) -> None:
+            """As a database that is locked."""
+            threading.Event().wait(patience + 0.01)
+            raise OSError("locked")
+
+    tokens = manager(endpoint, storage=Hanging())
+    tokens.get(ample())
+    clock.now += 3_500
+
+    assert "token-2" == tokens.get(ample()).value
+
+    assert endpoint.budgets[1] > 0
 
 
 def test_a_young_token_is_kept_though_refused(endpoint: Endpoint, clock: Clock) -> None:
@@ -357,7 +384,8 @@ def test_log_lines_name_tokens_by_their_fingerprint(endpoint: Endpoint, clock: C
         clock.now += MIN_AGE_SECONDS
         tokens.invalidate(token.fingerprint)
         endpoint.failure = unavailable()
-        tokens.get(ample())
+        with pytest.raises(TokenUnavailable):
+            tokens.get(ample())
     assert [
         ("info", token.fingerprint, None),
         ("warning", token.fingerprint, None),

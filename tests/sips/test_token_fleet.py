@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -313,11 +314,11 @@ def test_secrets_that_cannot_be_read_leave_the_old_token_in_service(endpoint: En
     def unreadable() -> list[Credentials]:
         raise SettingsError("SIPS_CLIENT_SECRET_FILE=/x cannot be read")
 
-    tokens = TokenManager(endpoint.fetch, lambda: [CURRENT], min_age_seconds=0)
-    token = tokens.get(ample())
+    tokens = TokenManager(endpoint.fetch, lambda: [CURRENT])
+    due = replace(tokens.get(ample()), refresh_at=0.0)
+    monkeypatch.setattr(tokens, "_token", due)
     monkeypatch.setattr(tokens, "_credentials", unreadable)
-    tokens.invalidate(token.fingerprint)
-    assert token is tokens.get(ample())
+    assert due is tokens.get(ample())
     with pytest.raises(TokenUnavailable, match="SIPS_CLIENT_SECRET_FILE=/x cannot be read"):
         TokenManager(endpoint.fetch, unreadable).get(ample())
 

@@ -111,10 +111,11 @@ def test_no_token_is_gone() -> None:
         (1_000_000, None, 30, 60),
         (1, 120.0, 120, 120),
         (7, 5.0, 30, 60),
+        (1, 86_400.0, 300, 300),
     ],
 )
 def test_the_wait_after_failures(failures: int, retry_after: float | None, shortest: float, longest: float) -> None:
-    """It doubles up to a minute, and a Retry-After only lengthens it."""
+    """It doubles up to a minute, and a Retry-After lengthens it, up to five."""
     assert shortest == back_off(failures, retry_after, 0.0)
     assert longest == back_off(failures, retry_after, 1.0)
 

@@ -8,6 +8,7 @@ where there is none, threads wait.
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import socket
@@ -126,8 +127,8 @@ class TokenManager:
                 return self._refreshed(token, deadline)
             return self._obtained(deadline)
         except TokenError:
-            # Until its end it is better than none, though SIPS refused it: perhaps it meant one command only.
-            if (token := self._token) is not None and time.monotonic() < token.expires_at:
+            # One that SIPS refused does not serve: its calls would use up their attempts, where waiting costs none.
+            if (token := self._token) is not None and self._standing() is not Standing.GONE:
                 return token
             raise
 
@@ -168,7 +169,7 @@ class TokenManager:
         try:
             if self._token is not serving:
                 return serving
-            return self._renewed(deadline.or_after(REFRESH_SECONDS))
+            return self._renewed(deadline, REFRESH_SECONDS)
         finally:
             self._turn.release()
 
@@ -195,23 +196,24 @@ class TokenManager:
 
     # With the turn.
 
-    def _renewed(self, deadline: Deadline) -> Token:
+    def _renewed(self, deadline: Deadline, patience: float = math.inf) -> Token:
         """The token after all that could be done about it."""
         try:
-            return self._renewed_with_storage(deadline)
+            return self._renewed_with_storage(deadline, patience)
         except TokenError as error:
             now = time.monotonic()
             wait = LOOK_SECONDS if error.retry_after is None else error.retry_after
             self._failure, self._retry_at, self._look_at = error, now + wait, now + min(wait, LOOK_SECONDS)
             raise
 
-    def _renewed_with_storage(self, deadline: Deadline) -> Token:
+    def _renewed_with_storage(self, deadline: Deadline, patience: float) -> Token:
+        """With the storage, and where that fails without it, each for so many seconds: a storage that hangs takes its time."""
         pairs = self._pairs()
         try:
-            return self._renewed_in(self._storage, pairs, deadline)
+            return self._renewed_in(self._storage, pairs, deadline.or_after(patience))
         except self._storage.down as error:
             log.warning("the store cannot be used; this process looks after its token alone", error=str(error))
-        return self._renewed_in(Alone(), pairs, deadline)
+        return self._renewed_in(Alone(), pairs, deadline.or_after(patience))
 
     def _pairs(self) -> list[Credentials]:
         """What there is to fetch a token with, read anew; what worked last comes first."""

@@ -40,6 +40,9 @@ MAX_MARGIN = 300.0
 FIRST_BACK_OFF = 1.0
 MAX_BACK_OFF = 60.0
 
+#: The longest wait (seconds) that the token endpoint can ask for: one answer must not stop a fleet for a day.
+MAX_RETRY_AFTER = 300.0
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -130,6 +133,6 @@ def standing(token: Token | None, refused: str | None, now: float) -> Standing:
 
 
 def back_off(failures: int, retry_after: float | None, jitter: float) -> float:
-    """Seconds to wait after the given number of failures in a row; a Retry-After only lengthens it."""
+    """Seconds to wait after the given number of failures in a row; a Retry-After lengthens it, up to `MAX_RETRY_AFTER`."""
     seconds = min(FIRST_BACK_OFF * 2.0 ** min(failures - 1, 32), MAX_BACK_OFF)
-    return max(seconds * (0.5 + jitter / 2), retry_after or 0.0)
+    return max(seconds * (0.5 + jitter / 2), min(retry_after or 0.0, MAX_RETRY_AFTER))

@@ -289,6 +289,17 @@ def test_a_refused_token_does_not_serve_where_no_other_can_be_had(endpoint: Endp
     assert "token-3" == tokens.get(ample()).value
 
 
+def test_a_call_whose_time_is_up_fails_alone(endpoint: Endpoint) -> None:
+    """What it could not wait for is no reason for others to wait, or to fail."""
+    tokens = manager(endpoint)
+    endpoint.failure = TokenUnavailable("authenticationToken", "the call ended with its deadline")
+    with pytest.raises(TokenUnavailable):
+        tokens.get(Deadline.after(0))
+    endpoint.failure = None
+
+    assert "token-2" == tokens.get(ample()).value
+
+
 def test_a_storage_that_hangs_leaves_time_to_fetch(endpoint: Endpoint, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """A refresh ahead of the end has its own time without the storage: a call that is made too late fails for nothing."""
     patience = 0.05

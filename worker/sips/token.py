@@ -201,6 +201,8 @@ class TokenManager:
         try:
             return self._renewed_with_storage(deadline, patience)
         except TokenError as error:
+            if _only_the_callers_time_was_up(error, deadline):
+                raise
             now = time.monotonic()
             wait = LOOK_SECONDS if error.retry_after is None else error.retry_after
             self._failure, self._retry_at, self._look_at = error, now + wait, now + min(wait, LOOK_SECONDS)
@@ -278,6 +280,7 @@ class TokenManager:
             log.warning("the token in the store cannot be opened; another one is fetched", pair=credentials.pair)
         elif is_better(token := taken_over(value, entry, now, self._jitter()), self._token, self._refused, self._refused_at, now):
             self._use(token, credentials)
+            self._setbacks.forget(key)
             log.info("SIPS token taken from the store", fingerprint=token.fingerprint, pair=credentials.pair)
         return entry
 
@@ -296,7 +299,8 @@ class TokenManager:
         try:
             grant = self._fetch(credentials, deadline.or_after(self._lease_seconds * FETCH_SHARE))
         except TokenError as error:
-            self._fail(storage, key, error, entry)
+            if not _only_the_callers_time_was_up(error, deadline):
+                self._fail(storage, key, error, entry)
             raise
         token = issue(grant, started, self._jitter())
         self._use(token, credentials)
@@ -335,3 +339,8 @@ class TokenManager:
 
     def _standing(self) -> Standing:
         return standing(self._token, self._refused, time.monotonic())
+
+
+def _only_the_callers_time_was_up(error: TokenError, deadline: Deadline) -> bool:
+    """Whether a call that came with little time failed for that: it says nothing of the endpoint, and others may have more."""
+    return error.status is None and deadline.passed

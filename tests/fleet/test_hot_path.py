@@ -50,7 +50,7 @@ def test_a_token_in_memory_takes_no_lock_and_no_io(monkeypatch: pytest.MonkeyPat
     storage = Hanging()
     tokens = in_memory(storage)
     storage.hangs = True
-    monkeypatch.setattr(tokens, "_credentials", lambda: pytest.fail("a secret was read"))
+    monkeypatch.setattr(tokens._refresher, "_credentials", lambda: pytest.fail("a secret was read"))
     with tokens._turn:
         assert "token-1" == tokens.get(ample()).value
 

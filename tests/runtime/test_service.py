@@ -226,8 +226,8 @@ def test_a_token_endpoint_that_gives_none_is_an_outage(process: Process, sips: S
 def test_a_token_that_cannot_be_refreshed_yet_closes_nothing(process: Process, sips: Sips) -> None:
     """The old one serves until it expires."""
     process.call()
-    assert process.tokens._token is not None
-    process.tokens._token = replace(process.tokens._token, refresh_at=0)
+    assert process.tokens._held.token is not None
+    process.tokens._held.token = replace(process.tokens._held.token, refresh_at=0)
     sips.token = UNAUTHORIZED
 
     assert process.call() is None

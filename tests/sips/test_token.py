@@ -49,7 +49,7 @@ class Endpoint:
 
 
 class Clock:
-    """A clock that a test turns; only what `worker.sips.token` reads of it."""
+    """A clock that a test turns; only what the token manager reads of it."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -63,7 +63,8 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock of the token manager."""
     clock = Clock()
-    monkeypatch.setattr("worker.sips.token.time", clock)
+    for module in ("token", "token_refresh", "token_storage"):
+        monkeypatch.setattr(f"worker.sips.{module}.time", clock)
     return clock
 
 
@@ -261,7 +262,7 @@ def test_a_success_ends_the_backing_off(endpoint: Endpoint, clock: Clock) -> Non
         clock.now += 60
     endpoint.failure = None
     tokens.get(ample())
-    assert {} == tokens._setbacks._last
+    assert {} == tokens._refresher._setbacks._last
 
 
 def test_a_refused_token_is_replaced(endpoint: Endpoint, clock: Clock) -> None:

@@ -275,7 +275,8 @@ def test_where_both_pairs_are_refused_both_are_told_and_the_other_is_left_alone(
 def test_without_a_store_the_other_pair_is_left_alone_as_well(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process remembers for itself."""
     clock = 1_000.0
-    monkeypatch.setattr("worker.sips.token.time", SimpleNamespace(monotonic=lambda: clock))
+    for module in ("token", "token_refresh", "token_storage"):
+        monkeypatch.setattr(f"worker.sips.{module}.time", SimpleNamespace(monotonic=lambda: clock))
     endpoint.refused = {"us", "us-2"}
     tokens = TokenManager(endpoint.fetch, lambda: [CURRENT, NEXT], jitter=lambda: 0.0)
     for _ in range(11):
@@ -316,8 +317,8 @@ def test_secrets_that_cannot_be_read_leave_the_old_token_in_service(endpoint: En
 
     tokens = TokenManager(endpoint.fetch, lambda: [CURRENT])
     due = replace(tokens.get(ample()), refresh_at=0.0)
-    monkeypatch.setattr(tokens, "_token", due)
-    monkeypatch.setattr(tokens, "_credentials", unreadable)
+    monkeypatch.setattr(tokens._held, "token", due)
+    monkeypatch.setattr(tokens._refresher, "_credentials", unreadable)
     assert due is tokens.get(ample())
     with pytest.raises(TokenUnavailable, match="SIPS_CLIENT_SECRET_FILE=/x cannot be read"):
         TokenManager(endpoint.fetch, unreadable).get(ample())

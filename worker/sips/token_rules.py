@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FALLBACK_LIFETIME",
     "Grant",
+    "Held",
     "Standing",
     "Token",
     "back_off",
@@ -75,6 +76,30 @@ class Standing(Enum):
     GONE = "gone"
 
 
+@dataclass(slots=True)
+class Held:
+    """What one process has; every thread reads it as it is."""
+
+    token: Token | None = None
+    #: Fingerprint of the last token that SIPS refused since this one came, and when that was.
+    refused: str | None = None
+    refused_at: float = 0.0
+
+    def take(self, token: Token) -> None:
+        """Have it serve from now on."""
+        self.token, self.refused = token, None
+
+    def fresh(self, now: float) -> Token | None:
+        """The token where nothing is to be done about it."""
+        token = self.token
+        return token if standing(token, self.refused, now) is Standing.FRESH else None
+
+    def serving(self, now: float) -> Token | None:
+        """The token where a call can be made with it."""
+        token = self.token
+        return None if standing(token, self.refused, now) is Standing.GONE else token
+
+
 def lifetime_of(expires_in: object) -> float:
     """Seconds that a token lives, from whatever stands in `expires_in`."""
     if isinstance(expires_in, bool) or not isinstance(expires_in, int | float | str):
@@ -108,16 +133,15 @@ def taken_over(value: str, entry: Entry, now: float, jitter: float) -> Token:
     return Token(value, fingerprint_of(value), now - (entry.age or 0.0), now + due + later, now + left)
 
 
-def is_better(other: Token, mine: Token | None, refused: str | None, refused_at: float, now: float) -> bool:
-    """Whether another process's token is to be used: it serves, and mine does not or ends before it.
+def is_better(other: Token, held: Held, now: float) -> bool:
+    """Whether another process's token is to be used: it serves, and the one that is held does not or ends before it.
 
     One that was refused counts only if it was fetched since: then SIPS gave the same again.
     """
-    if standing(other, refused if other.obtained_at < refused_at else None, now) is Standing.GONE:
+    if standing(other, held.refused if other.obtained_at < held.refused_at else None, now) is Standing.GONE:
         return False
-    if mine is None or standing(mine, refused, now) is Standing.GONE:
-        return True
-    return other.fingerprint != mine.fingerprint and other.expires_at > mine.expires_at
+    mine = held.serving(now)
+    return mine is None or (other.fingerprint != mine.fingerprint and other.expires_at > mine.expires_at)
 
 
 def fingerprint_of(value: str) -> str:

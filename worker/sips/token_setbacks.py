@@ -47,21 +47,18 @@ class Setbacks:
         """The last try went well."""
         self._last.pop(key, None)
 
-    def respect(self, key: str, entry: Entry | None, now: float) -> None:
-        """Fail as the last try with these credentials did, here or elsewhere, while it is too early for the next."""
-        mine = self._last.get(key)
-        if mine is not None and now < mine.retry_at:
-            raise again(mine.error, mine.retry_at - now)
-        if entry is not None and (entry.retry_in or 0.0) > 0:
-            raise again(_failure_of(entry), entry.retry_in or 0.0)
+    def respect(self, key: str, entry: Entry | None, now: float, pause: float = 0.0) -> None:
+        """Fail as the last try with these credentials did, here or elsewhere, while it is too early for the next.
 
-    def respect_pause(self, key: str, entry: Entry | None, now: float) -> None:
-        """The same for the pair that is not in use: where it was refused as well, it is left alone for longer."""
+        Credentials that were refused are left alone for `pause` seconds at least.
+        """
         mine = self._last.get(key)
-        if mine is not None and isinstance(mine.error, TokenRefused) and now < mine.at + OTHER_PAIR_SECONDS:
-            raise again(mine.error, mine.at + OTHER_PAIR_SECONDS - now)
-        if entry is not None and is_refused(entry) and (entry.failed_ago or 0.0) < OTHER_PAIR_SECONDS:
-            raise again(_failure_of(entry), OTHER_PAIR_SECONDS - (entry.failed_ago or 0.0))
+        if mine is not None:
+            until = max(mine.retry_at, mine.at + pause) if isinstance(mine.error, TokenRefused) else mine.retry_at
+            if now < until:
+                raise again(mine.error, until - now)
+        if entry is not None and (wait := _wait(entry, pause)) > 0:
+            raise again(_failure_of(entry), wait)
 
 
 def is_refused(entry: Entry | None) -> bool:
@@ -79,6 +76,12 @@ def again(failure: TokenError, wait: float) -> TokenError:
     )
     error.reason = failure.reason  # so that what is told of a failure that is told again does not grow
     return error
+
+
+def _wait(entry: Entry, pause: float) -> float:
+    """Seconds until the fleet tries again."""
+    wait = entry.retry_in or 0.0
+    return max(wait, pause - (entry.failed_ago or 0.0)) if is_refused(entry) else wait
 
 
 def _failure_of(entry: Entry) -> TokenError:

@@ -1,13 +1,27 @@
-"""What the token manager needs of a storage that a whole fleet shares, and what it does without one.
+"""What the token manager needs of a storage that a whole fleet shares, and what stands in where there is none.
 
 Times are in seconds from or until now, by the storage's own clock: those of hosts differ.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+import time
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-__all__ = ["Alone", "Entry", "TokenStorage"]
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Alone", "Entry", "OrAlone", "TokenStorage"]
+
+#: Seconds without the storage after it could not be used: long beside the 5 or 6 that one which hangs takes for each answer,
+#: so that a process which waits for the token endpoint does not wait for the storage each time, and short beside a token's life.
+PAUSE_SECONDS = 30.0
+
+T = TypeVar("T")
+
+log = structlog.get_logger()
 
 
 class Entry(Protocol):
@@ -47,6 +61,9 @@ class TokenStorage(Protocol):
     def fail(self, key: str, /, *, owner: str, code: str, status: int | None, error: str, retry_in: float) -> bool:
         """Keep how the refresh of `owner` failed, and end its lease; whether it still had it."""
 
+    def release(self, key: str, /, *, owner: str) -> bool:
+        """End the lease of `owner`, which has found out nothing; whether it still had it."""
+
 
 class Alone:
     """Stands in where there is no storage: nobody else is known, and nothing is kept."""
@@ -68,3 +85,52 @@ class Alone:
     def fail(self, _key: str, /, **_failure: object) -> bool:
         """The process remembers it."""
         return True
+
+    def release(self, _key: str, /, **_lease: object) -> bool:
+        """There was none."""
+        return True
+
+
+class OrAlone:
+    """The storage while it can be used, and `Alone` for a while after it could not; tells of each once."""
+
+    def __init__(self, storage: TokenStorage) -> None:
+        self._storage = storage
+        self._alone = Alone()
+        self._is_away = False
+        self._until = 0.0
+
+    def read(self, key: str) -> Entry | None:
+        """As `TokenStorage`."""
+        return self._ask(lambda storage: storage.read(key))
+
+    def lease(self, key: str, version: int, *, owner: str, seconds: float) -> bool:
+        """As `TokenStorage`."""
+        return self._ask(lambda storage: storage.lease(key, version, owner=owner, seconds=seconds))
+
+    def save(self, key: str, **token: Any) -> bool:
+        """As `TokenStorage`."""
+        return self._ask(lambda storage: storage.save(key, **token))
+
+    def fail(self, key: str, **failure: Any) -> bool:
+        """As `TokenStorage`."""
+        return self._ask(lambda storage: storage.fail(key, **failure))
+
+    def release(self, key: str, *, owner: str) -> bool:
+        """As `TokenStorage`."""
+        return self._ask(lambda storage: storage.release(key, owner=owner))
+
+    def _ask(self, question: Callable[[TokenStorage], T]) -> T:
+        if time.monotonic() < self._until:
+            return question(self._alone)
+        try:
+            answer = question(self._storage)
+        except self._storage.down as error:
+            if not self._is_away:
+                log.warning("the store cannot be used; this process looks after its token alone", error=str(error))
+            self._is_away, self._until = True, time.monotonic() + PAUSE_SECONDS
+            return question(self._alone)
+        if self._is_away:
+            log.info("the store can be used again; the token is shared")
+        self._is_away = False
+        return answer

@@ -12,6 +12,8 @@ from worker.store.errors import StoreError
 from worker.store.schema import now, tokens
 
 if TYPE_CHECKING:
+    from sqlalchemy import Update
+
     from worker.store.engine import Store
 
 __all__ = ["StoredToken", "Tokens"]
@@ -109,6 +111,11 @@ class Tokens:
         failure = {"error_code": code, "error_status": status, "error": error, "failed_at": now(), "retry_at": now() + retry_in}
         return self._ended(key, owner, failure | {"failures": tokens.c.failures + 1})
 
+    def release(self, key: str, *, owner: str) -> bool:
+        """End the lease of `owner`, which has found out nothing; whether it still had it."""
+        with self._store.write() as connection:
+            return connection.execute(_leased_by(key, owner).values(_FREE)).rowcount == 1
+
     def _add(self, key: str) -> None:
         with self._store.read() as connection:
             if connection.execute(select(tokens.c.key).where(tokens.c.key == key)).first():
@@ -120,6 +127,10 @@ class Tokens:
             pass  # another process was quicker
 
     def _ended(self, key: str, owner: str, values: dict[str, Any]) -> bool:
-        of_it = update(tokens).where(tokens.c.key == key, tokens.c.owner == owner)
+        ended = _leased_by(key, owner).values(values | _FREE | {"version": tokens.c.version + 1})
         with self._store.write() as connection:
-            return connection.execute(of_it.values(values | _FREE | {"version": tokens.c.version + 1})).rowcount == 1
+            return connection.execute(ended).rowcount == 1
+
+
+def _leased_by(key: str, owner: str) -> Update:
+    return update(tokens).where(tokens.c.key == key, tokens.c.owner == owner)

@@ -1,4 +1,4 @@
-"""What remains of an order whose payload is gone: its outcome, for whoever asks again; publisher and SIPS are stand-ins."""
+"""What the store forgets, and what remains of an order whose payload is gone; publisher and SIPS are stand-ins."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from tests.amqp import eventually
 from tests.orders import Rows, payload
@@ -16,7 +16,8 @@ from worker.messaging.topology import ORDERS
 from worker.runtime.housekeeping import DAY, Housekeeping
 from worker.settings import Settings
 from worker.store.ledger import Ledger
-from worker.store.schema import orders
+from worker.store.schema import now, orders, tokens
+from worker.store.tokens import Tokens
 
 if TYPE_CHECKING:
     from tests.runtime.standins import Make
@@ -65,8 +66,11 @@ def test_a_late_duplicate_gets_the_stored_outcome(
     assert says == (outcome["type"], (outcome["data"].get("result") or {}).get("orderId"))
 
 
-def test_housekeeping_clears_the_ledger(rows: Rows, store: Store) -> None:
-    """As its settings say, while RabbitMQ is away too."""
+def test_housekeeping_clears_the_store(rows: Rows, store: Store) -> None:
+    """Orders as its settings say, credentials once SIPS takes them no more; while RabbitMQ is away too."""
+    with store.write() as connection:
+        for days in (209, 211):
+            connection.execute(insert(tokens).values(key=f"{days}", version=1, failures=0, used_since=now() - days * DAY))
     aged = {days: rows.confirmed(f"c{days}", f"4000{days}") for days in (3, 31, 61)}
     for days, order in aged.items():
         for name in ("updated_at", "ended_at"):
@@ -79,5 +83,7 @@ def test_housekeeping_clears_the_ledger(rows: Rows, store: Store) -> None:
 
     eventually(lambda: rows.ledger.find(aged[61].key) is None, "the oldest is gone")
     eventually(lambda: rows.again(aged[31]).payload is None, "the payload of the other one is gone")
+    eventually(lambda: Tokens(store).read("211") is None, "old credentials are gone")
     housekeeping.stop(10.0)
     assert rows.again(aged[3]).payload
+    assert Tokens(store).read("209")

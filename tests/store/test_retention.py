@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, select, update
 
 from tests.store.making import LEASE, claimed, new_order
 from worker.store.ledger import Ledger
 from worker.store.orders import NewOrder, StoredEvent
 from worker.store.retention import Retention
-from worker.store.schema import events, orders, timers
+from worker.store.schema import events, now, orders, timers, tokens
 from worker.store.timers import Timers
 from worker.store.transitions import SETTLED, Event, State
 
@@ -154,3 +154,41 @@ def test_an_order_that_runs_again_has_its_payload_back(ledger: Ledger, store: St
     taken = ledger.claim(NewOrder(**parts), owner="me", lease_seconds=LEASE)
 
     assert (True, '{"name": "Pat"}') == (taken.claimed, taken.order.payload)
+
+
+def tokens_kept(store: Store) -> list[str]:
+    """Keys of the credentials that something is known of."""
+    with store.read() as connection:
+        return list(connection.execute(select(tokens.c.key).order_by(tokens.c.key)).scalars())
+
+
+def used(store: Store, key: str, days: float, **recent: float) -> None:
+    """Credentials whose token ended and whose last refresh failed so many days ago; some times from now differ (seconds)."""
+    times = dict.fromkeys(
+        ("used_since", "obtained_at", "refresh_at", "expires_at", "failed_at", "lease_until", "retry_at"), -days * DAY
+    )
+    with store.write() as connection:
+        values = {name: now() + seconds for name, seconds in (times | recent).items()}
+        connection.execute(insert(tokens).values(key=key, version=3, failures=1, owner="host/1/a", **values))
+
+
+@pytest.mark.parametrize("kept_for", ["used_since", "expires_at", "failed_at", "lease_until", "retry_at"])
+def test_credentials_that_nobody_used_for_long_are_forgotten(store: Store, retention: Retention, kept_for: str) -> None:
+    """But for those whose token lives or ended lately, that failed lately or back off, or that somebody asks with."""
+    used(store, "old", 211)
+    used(store, "in use", 211, **{kept_for: 10.0})
+    used(store, "young", 209)
+
+    assert [1, 0] == [retention.delete_tokens(unused_for=210 * DAY) for _ in range(2)]
+
+    assert ["in use", "young"] == tokens_kept(store)
+
+
+def test_credentials_that_never_worked_are_forgotten_too(store: Store, retention: Retention) -> None:
+    """And those that were never even tried: a process died before."""
+    with store.write() as connection:
+        for key, failed_at in (("refused", now() - 211 * DAY), ("untried", None)):
+            values = {"used_since": now() - 211 * DAY, "failed_at": failed_at}
+            connection.execute(insert(tokens).values(key=key, version=0, failures=0, **values))
+
+    assert 2 == retention.delete_tokens(unused_for=210 * DAY)

@@ -1,7 +1,7 @@
 """One thread per process that keeps things going.
 
 Timers become ticks, published events are marked, the store is probed, what somebody deleted of the topology is put back, and
-the ledger is cleared of what it was to keep for long enough.
+the store is cleared of what it was to keep for long enough.
 """
 
 from __future__ import annotations
@@ -59,6 +59,10 @@ RETENTION_LIMIT = 200
 
 #: Seconds of a day.
 DAY = 86_400.0
+
+#: Days after which credentials that nobody used are forgotten, with their token: SIPS takes a secret for no longer. It rotates
+#: them every 180 days and takes the old one for another 30.
+TOKEN_DAYS = 210
 
 log = structlog.get_logger("worker")
 
@@ -193,6 +197,9 @@ class Housekeeping:
         settings, limit = self._settings, RETENTION_LIMIT
         deleted = self._retention.delete_orders(ended_for=settings.ledger_days * DAY, limit=limit)
         emptied = self._retention.empty_payloads(ended_for=settings.payload_days * DAY, limit=limit)
+        tokens = self._retention.delete_tokens(unused_for=TOKEN_DAYS * DAY)
+        if tokens:
+            log.info("credentials that nobody used for long were forgotten", deleted=tokens)
         if deleted or emptied:
             log.info("the ledger was cleared of what is old", orders_deleted=deleted, payloads_emptied=emptied)
         else:

@@ -1,6 +1,6 @@
-"""What the ledger forgets: the payloads of orders that ended a while ago, and whole orders that ended long ago.
+"""What the store forgets: the payloads of orders that ended a while ago, whole orders that ended long ago, and tokens.
 
-Both go in small batches, so that no transaction is long. Nothing is touched that has not ended, or of which something said
+Orders go in small batches, so that no transaction is long. Nothing is touched that has not ended, or of which something said
 is not known to be published. Ages are counted by the database's clock. Several processes may do this at once.
 """
 
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, delete, null, select, true, update
+from sqlalchemy import and_, delete, null, or_, select, true, update
 
-from worker.store.schema import events, now, orders, timers
+from worker.store.schema import events, now, orders, timers, tokens
 from worker.store.transitions import SETTLED
 
 if TYPE_CHECKING:
@@ -55,6 +55,17 @@ class Retention:
             connection.execute(delete(orders).where(orders.c.key.in_(keys)))
             return len(keys)
 
+    def delete_tokens(self, *, unused_for: float) -> int:
+        """Delete what is known of credentials that were last used at least `unused_for` seconds ago; how many there were.
+
+        There is one for each secret that ever was, so they are few.
+        """
+        with self._store.read() as connection:
+            if not connection.execute(select(true()).where(_unused(unused_for)).limit(1)).first():
+                return 0
+        with self._store.write() as connection:
+            return connection.execute(delete(tokens).where(_unused(unused_for))).rowcount
+
     def _find(self, wanted: ColumnElement[bool], limit: int) -> list[str]:
         """Candidates, looked for outside of any transaction that writes: there may be many rows to pass over."""
         with self._store.read() as connection:
@@ -75,4 +86,16 @@ def _ended(seconds: float) -> ColumnElement[bool]:
         orders.c.updated_at <= now() - seconds,
         orders.c.ended_at <= now() - seconds,
         ~unpublished.exists(),
+    )
+
+
+def _unused(seconds: float) -> ColumnElement[bool]:
+    """Whose token ended and whose last failure was so long ago; nobody fetches one, and nobody waits to."""
+    long_ago = now() - seconds
+    return and_(
+        tokens.c.used_since <= long_ago,
+        or_(tokens.c.expires_at.is_(None), tokens.c.expires_at <= long_ago),
+        or_(tokens.c.failed_at.is_(None), tokens.c.failed_at <= long_ago),
+        or_(tokens.c.lease_until.is_(None), tokens.c.lease_until < now()),
+        or_(tokens.c.retry_at.is_(None), tokens.c.retry_at < now()),
     )

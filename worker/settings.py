@@ -44,6 +44,9 @@ MAX_DELAY_SECONDS = 131_072
 #: The longest delay between two looks for an order in doubt: a day.
 LONGEST_LOOK_SECONDS = 86_400
 
+#: The longest time that a process can keep others from fetching the token.
+MAX_TOKEN_LEASE_SECONDS = 300
+
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
@@ -105,7 +108,7 @@ class Settings(BaseSettings):
     sips_next_client_secret_file: Path | None = Field(
         default=None, description="file that holds that secret, instead of SIPS_NEXT_CLIENT_SECRET"
     )
-    sips_token_lease_seconds: Annotated[float, Field(ge=1, le=300)] = Field(
+    sips_token_lease_seconds: Annotated[float, Field(ge=1, le=MAX_TOKEN_LEASE_SECONDS)] = Field(
         default=20.0, description="whoever fetches the token for the fleet is taken for dead after this long"
     )
     sips_token_min_age_seconds: Annotated[float, Field(ge=0, le=3_600)] = Field(

@@ -20,6 +20,8 @@ from worker.sips.token_storage import Alone
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.sips.fleet import Clock
+
 THREADS = 16
 
 US = Credentials("current", "us", "Tr0ub4dor-and-3")
@@ -46,26 +48,6 @@ class Endpoint:
         if self.failure is not None:
             raise self.failure
         return Grant("token-1" if self.same else f"token-{self.fetches}", self.expires_in)
-
-
-class Clock:
-    """A clock that a test turns; only what the token manager reads of it."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def monotonic(self) -> float:
-        """The time."""
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock of the token manager."""
-    clock = Clock()
-    for module in ("token", "token_refresh", "token_storage"):
-        monkeypatch.setattr(f"worker.sips.{module}.time", clock)
-    return clock
 
 
 @pytest.fixture
@@ -301,6 +283,19 @@ def test_a_call_whose_time_is_up_fails_alone(endpoint: Endpoint) -> None:
     assert "token-2" == tokens.get(ample()).value
 
 
+def test_an_endpoint_that_was_silent_for_long_has_failed_although_the_calls_time_is_up(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else calls that come with less time than an endpoint may take would ask it again and again."""
+    monkeypatch.setattr("worker.sips.token_refresh.REFRESH_SECONDS", 0.0)
+    tokens = manager(endpoint)
+    endpoint.failure = TokenUnavailable("authenticationToken", "no token, the call ended with deadline")
+    for deadline in (Deadline.after(0), ample()):
+        with pytest.raises(TokenUnavailable):
+            tokens.get(deadline)
+    assert 1 == endpoint.fetches
+
+
 def test_a_storage_that_hangs_leaves_time_to_fetch(endpoint: Endpoint, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """A refresh ahead of the end has its own time without the storage: a call that is made too late fails for nothing."""
     patience = 0.05
@@ -323,6 +318,36 @@ def test_a_storage_that_hangs_leaves_time_to_fetch(endpoint: Endpoint, clock: Cl
     assert "token-2" == tokens.get(ample()).value
 
     assert endpoint.budgets[1] > 0
+
+
+def test_a_silent_endpoint_is_asked_less_and_less_while_the_old_token_serves(
+    endpoint: Endpoint, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call that refreshes has time left when it gives up, so it is the endpoint that failed: 0.5 s, then 1 s, then 2 s."""
+    monkeypatch.setattr("worker.sips.token.REFRESH_SECONDS", 0.0)
+    tokens = manager(endpoint)
+    tokens.get(ample())
+    endpoint.failure = TokenUnavailable("authenticationToken", "no token, the call ended with deadline")
+    clock.now += 3_500
+    asked = []
+    for _ in range(8):
+        assert "token-1" == tokens.get(ample()).value
+        asked.append(endpoint.fetches)
+        clock.now += 0.5
+    assert [2, 3, 3, 4, 4, 4, 4, 5] == asked
+
+
+def test_a_token_that_is_given_again_is_as_old_as_it_is(endpoint: Endpoint, clock: Clock) -> None:
+    """An endpoint that keeps a token until its end gives it again ahead of that: refused at its end, it is replaced at once."""
+    endpoint.same = True
+    tokens = manager(endpoint)
+    old = tokens.get(ample())
+    clock.now += 3_590
+    assert old.value == tokens.get(ample()).value
+    clock.now += 10
+    endpoint.same = False
+    tokens.invalidate(old.fingerprint)
+    assert "token-3" == tokens.get(ample()).value
 
 
 def test_a_young_token_is_kept_though_refused(endpoint: Endpoint, clock: Clock) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import given
@@ -12,13 +13,20 @@ from worker.sips.token_rules import (
     FALLBACK_LIFETIME,
     MAX_LIFETIME,
     Grant,
+    Held,
     Standing,
     Token,
     back_off,
+    fingerprint_of,
+    is_better,
     issue,
     lifetime_of,
     standing,
+    taken_over,
 )
+
+if TYPE_CHECKING:
+    from worker.sips.token_storage import Entry
 
 
 @pytest.mark.parametrize(
@@ -77,6 +85,69 @@ def test_a_token_is_refreshed_after_most_of_its_life_and_before_its_end(expires_
     """Whatever its life is."""
     token = issue(Grant("a", expires_in), 0.0, jitter)
     assert 0.79 * token.expires_at <= token.refresh_at < token.expires_at
+
+
+def entry(**times: float) -> Entry:
+    """What a storage knows of a token; only its times."""
+    return cast("Entry", SimpleNamespace(**times))
+
+
+@pytest.mark.parametrize(
+    ("times", "obtained_at", "refresh_at", "expires_at"),
+    [
+        ({"age": 20, "refresh_in": 60, "expires_in": 80}, 980, 1_062, 1_080),
+        ({"age": 90, "refresh_in": -10, "expires_in": 10}, 910, 990, 1_010),
+        # The clock was set back by an hour, right after it was fetched: due, old, and good for a whole life at most.
+        ({"age": -3_600, "refresh_in": 3_680, "expires_in": 3_700}, 1_000 - MAX_LIFETIME, 1_000, 1_100),
+    ],
+)
+def test_the_times_of_a_token_that_another_process_fetched(
+    times: dict[str, float], obtained_at: float, refresh_at: float, expires_at: float
+) -> None:
+    """Its refresh comes a bit later than there (half of a fifth of the margin), unless it is due."""
+    token = taken_over("value", entry(**times), 1_000.0, 0.5)
+    assert (obtained_at, refresh_at, expires_at) == (token.obtained_at, token.refresh_at, token.expires_at)
+
+
+@pytest.mark.parametrize(
+    ("other", "held", "expected"),
+    [
+        # fingerprint, obtained_at, refresh_at, expires_at; and of what is held: the same, and when it was refused; at 1000
+        (("b", 900, 1_080, 1_100), None, True),
+        (("b", 900, 990, 999), None, False),
+        (("b", 900, 1_080, 1_100), ("a", 800, 990, 1_050, None), True),
+        (("b", 900, 1_080, 1_100), ("a", 800, 1_190, 1_200, None), False),
+        (("b", 900, 1_080, 1_100), ("a", 800, 1_190, 1_200, 950), True),
+        # The same: only where it was fetched again, which makes it fresh, ...
+        (("a", 800, 1_080, 1_100), ("a", 800, 1_040, 1_050, None), False),
+        (("a", 800, 1_080, 1_100), ("a", 800, 990, 1_050, None), True),
+        (("a", 800, 990, 1_050), ("a", 800, 990, 1_050, None), False),
+        # ... or after it was refused.
+        (("a", 800, 1_080, 1_100), ("a", 800, 1_080, 1_100, 950), False),
+        (("a", 960, 1_080, 1_100), ("a", 800, 1_080, 1_100, 950), True),
+    ],
+)
+def test_whether_the_token_of_another_process_is_used(
+    other: tuple[str, float, float, float], held: tuple[str, float, float, float, float | None] | None, expected: bool
+) -> None:
+    """Where it serves for longer."""
+    mine = Held() if held is None else Held(Token("value", *held[:4]), None if held[4] is None else held[0], held[4] or 0.0)
+    assert expected == is_better(Token("value", *other), mine, 1_000.0)
+
+
+@pytest.mark.parametrize(
+    ("refused", "obtained_at"),
+    [
+        (None, 0.0),
+        ("another", 0.0),
+        (fingerprint_of("a"), 50.0),
+    ],
+)
+def test_the_age_of_a_token_that_is_given_again(refused: str | None, obtained_at: float) -> None:
+    """As before; one that was refused is young, so that it is not asked for again at once."""
+    held = Held(issue(Grant("a", 60), 0.0, 0.0), refused, 40.0)
+    assert obtained_at == issue(Grant("a", 60), 50.0, 0.0, held).obtained_at
+    assert 50.0 == issue(Grant("b", 60), 50.0, 0.0, held).obtained_at
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import update
 
+from worker.settings import MAX_TOKEN_LEASE_SECONDS
 from worker.store.engine import Store
 from worker.store.errors import StoreDown
 from worker.store.schema import tokens as table
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEY = "key-1"
-TOKEN: dict[str, Any] = {"sealed": b"\x00sealed", "fingerprint": "abc", "refresh_in": 80.0, "expires_in": 100.0}
+TOKEN: dict[str, Any] = {"sealed": b"\x00sealed", "fingerprint": "abc", "refresh_in": 80.0, "expires_in": 100.0, "age": 0.0}
 FAILURE: dict[str, Any] = {"code": "sips-token-unavailable", "status": 503, "error": "no token: HTTP 503", "retry_in": 30.0}
 
 
@@ -73,6 +74,27 @@ def test_a_lease_ends_by_itself(tokens: Tokens) -> None:
     assert not tokens.save(KEY, owner="dead", **TOKEN)
     assert not tokens.fail(KEY, owner="dead", **FAILURE)
     assert tokens.save(KEY, owner="me", **TOKEN)
+
+
+@pytest.mark.parametrize(("set_back", "is_free"), [(0, False), (3_600, True)])
+def test_a_lease_from_the_future_is_none(tokens: Tokens, store: Store, set_back: int, is_free: bool) -> None:
+    """The clock was set back, or else the longest one that any settings allow."""
+    assert leased(tokens, owner="dead", seconds=MAX_TOKEN_LEASE_SECONDS)
+    with store.write() as connection:
+        connection.execute(update(table).values(lease_until=table.c.lease_until + set_back))
+    entry = tokens.read(KEY)
+    assert entry
+    assert is_free == (entry.leased_for is None)
+    assert is_free == leased(tokens)
+
+
+def test_a_lease_that_is_given_back_counts_as_no_try(tokens: Tokens) -> None:
+    """Whoever has read the same may have it next."""
+    assert leased(tokens)
+    assert not tokens.release(KEY, owner="other")
+    assert not leased(tokens, owner="other")
+    assert tokens.release(KEY, owner="me")
+    assert leased(tokens, owner="other")
 
 
 def test_who_has_not_seen_the_last_refresh_does_not_make_the_next(tokens: Tokens) -> None:

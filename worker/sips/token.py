@@ -184,7 +184,7 @@ class TokenManager:
         try:
             token = self._refresher.refresh(deadline, patience)
         except TokenError as error:
-            if error.status is None and error.retry_after is None and deadline.passed:
+            if error.status is None and deadline.passed:
                 raise  # only this call's time was up: others may have more
             now = time.monotonic()
             wait = LOOK_SECONDS if error.retry_after is None else error.retry_after

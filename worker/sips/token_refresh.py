@@ -19,7 +19,7 @@ from worker.settings import SettingsError
 from worker.sips.errors import TokenError, TokenRefused, TokenUnavailable
 from worker.sips.token_rules import is_better, issue, taken_over
 from worker.sips.token_seal import entry_key, opened, sealed
-from worker.sips.token_setbacks import OPERATION, OTHER_PAIR_SECONDS, Setbacks, is_refused
+from worker.sips.token_setbacks import OPERATION, OTHER_PAIR_SECONDS, Setbacks
 from worker.sips.token_storage import Alone, OrAlone
 
 if TYPE_CHECKING:
@@ -124,13 +124,19 @@ class Refresher:
         return [pair for number, pair in enumerate(pairs) if pair.key not in {before.key for before in pairs[:number]}]
 
     def _in_order(self, pairs: list[_Pair]) -> list[_Pair]:
-        """The one to ask with first, by what the storage knows, so that all processes begin with the same.
+        """First the one with the newest token in the storage, so that all processes take the same for the one in use.
 
-        One that was refused comes last; then the one with the newest token comes first. Where nothing is known, as without a
-        storage, it is the one that this process used last. A token that is found meanwhile is taken over.
+        What the storage does not know, as where there is none, is told by what this process used last. A token that serves is
+        taken over on the way.
         """
-        known = {pair.key: _precedence(self._take_over(pair)) for pair in pairs}
-        return sorted(pairs, key=lambda pair: (known[pair.key], pair.key != self._used_key))
+        known = {pair.key: self._take_over(pair) for pair in pairs}
+
+        def precedence(pair: _Pair) -> tuple[float, bool]:
+            entry = known[pair.key]
+            age = math.inf if entry is None or entry.age is None else entry.age
+            return age, entry is None and pair.key != self._used_key
+
+        return sorted(pairs, key=precedence)
 
     def _pair(self, credentials: Credentials) -> _Pair:
         return _Pair(credentials, entry_key(self._base_url, credentials))
@@ -195,7 +201,7 @@ class Refresher:
             else:
                 self._fail(pair, error, entry)
             raise
-        token = issue(grant, started, self._jitter())
+        token = issue(grant, started, self._jitter(), self._held)
         self._use(token, pair)
         seconds = round(token.expires_at - token.obtained_at)
         log.info("SIPS token fetched", fingerprint=token.fingerprint, seconds=seconds, pair=pair.credentials.pair)
@@ -205,6 +211,7 @@ class Refresher:
             owner=self._owner,
             sealed=sealed(token.value, pair.credentials, pair.key),
             fingerprint=token.fingerprint,
+            age=now - token.obtained_at,
             refresh_in=token.refresh_at - now,
             expires_in=token.expires_at - now,
         )
@@ -230,10 +237,6 @@ class Refresher:
             error=error.reason,
             retry_in=0.0 if error.status is None else wait,
         )
-
-
-def _precedence(entry: Entry | None) -> tuple[bool, float]:
-    return is_refused(entry), math.inf if entry is None or entry.age is None else entry.age
 
 
 def _wait(deadline: Deadline) -> None:

@@ -113,35 +113,46 @@ def lifetime_of(expires_in: object) -> float:
     return min(seconds, MAX_LIFETIME)
 
 
-def issue(grant: Grant, now: float, jitter: float) -> Token:
+def issue(grant: Grant, now: float, jitter: float, held: Held | None = None) -> Token:
     """The token that a grant makes at `now`; `jitter` (0 to 1) spreads the refreshes of a fleet.
 
-    The margin before its end is 10 to 20 % of the lifetime, and no more than 2.5 to 5 minutes.
+    The margin before its end is 10 to 20 % of the lifetime, and no more than 2.5 to 5 minutes. Where it is the one that is held
+    it is as old as that, unless it was refused: then it has to be young, so that it is not asked for again at once.
     """
     lifetime = lifetime_of(grant.expires_in)
     margin = min(lifetime * MARGIN_SHARE, MAX_MARGIN) * (0.5 + jitter / 2)
-    return Token(grant.value, fingerprint_of(grant.value), now, now + lifetime - margin, now + lifetime)
+    fingerprint = fingerprint_of(grant.value)
+    same = held.token if held and held.token and held.token.fingerprint == fingerprint != held.refused else None
+    return Token(grant.value, fingerprint, same.obtained_at if same else now, now + lifetime - margin, now + lifetime)
 
 
 def taken_over(value: str, entry: Entry, now: float, jitter: float) -> Token:
     """The token that another process has fetched, as it is kept.
 
-    Its refresh is spread once more, over a fifth of its margin: the first process makes it, the others find it made.
+    Its refresh is spread once more, over a fifth of its margin: the first process makes it, the others find it made. One that
+    seems to come from the future is due at once, and as old as can be.
     """
-    left, due = entry.expires_in or 0.0, entry.refresh_in or 0.0
-    later = jitter * MARGIN_SHARE * (left - due)
-    return Token(value, fingerprint_of(value), now - (entry.age or 0.0), now + due + later, now + left)
+    age, left, due = entry.age or 0.0, entry.expires_in or 0.0, entry.refresh_in or 0.0
+    if age < 0:
+        return Token(value, fingerprint_of(value), now - MAX_LIFETIME, now, now + left + age)
+    later = jitter * MARGIN_SHARE * (left - due) if due > 0 else 0.0
+    return Token(value, fingerprint_of(value), now - age, now + due + later, now + left)
 
 
 def is_better(other: Token, held: Held, now: float) -> bool:
     """Whether another process's token is to be used: it serves, and the one that is held does not or ends before it.
 
-    One that was refused counts only if it was fetched since: then SIPS gave the same again.
+    One that was refused counts only if it was fetched since: then SIPS gave the same again. SIPS may also give it again while it
+    serves: then it is fresh and the one that is held is not.
     """
     if standing(other, held.refused if other.obtained_at < held.refused_at else None, now) is Standing.GONE:
         return False
     mine = held.serving(now)
-    return mine is None or (other.fingerprint != mine.fingerprint and other.expires_at > mine.expires_at)
+    if mine is None:
+        return True
+    if other.fingerprint == mine.fingerprint:
+        return now < other.refresh_at and now >= mine.refresh_at
+    return other.expires_at > mine.expires_at
 
 
 def fingerprint_of(value: str) -> str:

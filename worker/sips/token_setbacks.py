@@ -11,7 +11,7 @@ from worker.sips.token_rules import back_off
 if TYPE_CHECKING:
     from worker.sips.token_storage import Entry
 
-__all__ = ["OPERATION", "OTHER_PAIR_SECONDS", "Setbacks", "again", "is_refused"]
+__all__ = ["OPERATION", "OTHER_PAIR_SECONDS", "Setbacks", "again"]
 
 OPERATION = "authenticationToken"
 
@@ -61,7 +61,7 @@ class Setbacks:
             raise again(_failure_of(entry), wait)
 
 
-def is_refused(entry: Entry | None) -> bool:
+def _is_refused(entry: Entry | None) -> bool:
     """Whether the fleet's last try with these credentials ended in a refusal."""
     return entry is not None and entry.failures > 0 and entry.error_code == TokenRefused.code
 
@@ -79,9 +79,12 @@ def again(failure: TokenError, wait: float) -> TokenError:
 
 
 def _wait(entry: Entry, pause: float) -> float:
-    """Seconds until the fleet tries again."""
+    """Seconds until the fleet tries again; none where the last try seems to be in the future."""
+    ago = entry.failed_ago
+    if ago is None or ago < 0:
+        return 0.0
     wait = entry.retry_in or 0.0
-    return max(wait, pause - (entry.failed_ago or 0.0)) if is_refused(entry) else wait
+    return max(wait, pause - ago) if _is_refused(entry) else wait
 
 
 def _failure_of(entry: Entry) -> TokenError:

@@ -1,6 +1,7 @@
 """What the token manager needs of a storage that a whole fleet shares, and what stands in where there is none.
 
-Times are in seconds from or until now, by the storage's own clock: those of hosts differ.
+Times are in seconds from or until now, by the storage's own clock: those of hosts differ. It may be set back: what then seems to
+have happened in the future tells nothing of now.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ class TokenStorage(Protocol):
     def lease(self, key: str, version: int, /, *, owner: str, seconds: float) -> bool:
         """Whether `owner` alone may refresh now: nobody else does, and nobody has since `version` was read (0 = no entry)."""
 
-    def save(self, key: str, /, *, owner: str, sealed: bytes, fingerprint: str, refresh_in: float, expires_in: float) -> bool:
+    def save(
+        self, key: str, /, *, owner: str, sealed: bytes, fingerprint: str, age: float, refresh_in: float, expires_in: float
+    ) -> bool:
         """Keep the token that `owner` has just fetched, and end its lease; whether it still had it."""
 
     def fail(self, key: str, /, *, owner: str, code: str, status: int | None, error: str, retry_in: float) -> bool:

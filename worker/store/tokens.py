@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import case, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from worker.settings import MAX_TOKEN_LEASE_SECONDS
 from worker.store.errors import StoreError
 from worker.store.schema import now, tokens
 
@@ -23,11 +24,13 @@ __all__ = ["StoredToken", "Tokens"]
 class StoredToken:
     """What is known of one pair of credentials; every time is in seconds from or until now, by the database's clock.
 
+    A clock that is set back makes an age negative and a wait long: the reader judges that.
+
     Attributes:
         version: counts the refreshes, good and bad.
         used_for: since these credentials were first used.
         sealed, fingerprint, age, refresh_in, expires_in: of the token; None where there was none yet.
-        owner, leased_for: who fetches the next one, and for how long nobody else may.
+        owner, leased_for: who fetches the next one, and for how long nobody else may; None where anybody may.
         failures: refreshes that failed since the last good one.
         failed_ago, error_code, error_status, error: of the last refresh that failed.
         retry_in: until somebody may try again.
@@ -50,6 +53,9 @@ class StoredToken:
     error: str | None
 
 
+#: When the longest lease ends that could be taken now. One that ends later was taken before the clock was set back, and is none.
+_LATEST = now() + MAX_TOKEN_LEASE_SECONDS
+
 _READ = select(
     tokens.c.version,
     (now() - tokens.c.used_since).label("used_for"),
@@ -59,7 +65,7 @@ _READ = select(
     (tokens.c.refresh_at - now()).label("refresh_in"),
     (tokens.c.expires_at - now()).label("expires_in"),
     tokens.c.owner,
-    (tokens.c.lease_until - now()).label("leased_for"),
+    case((tokens.c.lease_until <= _LATEST, tokens.c.lease_until - now())).label("leased_for"),
     tokens.c.failures,
     (now() - tokens.c.failed_at).label("failed_ago"),
     (tokens.c.retry_at - now()).label("retry_in"),
@@ -90,17 +96,20 @@ class Tokens:
         """Whether `owner` alone may refresh now: nobody else does, and nobody has since `version` was read (0 = no row)."""
         if version == 0:
             self._add(key)
-        free = or_(tokens.c.owner.is_(None), tokens.c.owner == owner, tokens.c.lease_until < now())
+        ended = or_(tokens.c.lease_until < now(), tokens.c.lease_until > _LATEST)
+        free = or_(tokens.c.owner.is_(None), tokens.c.owner == owner, ended)
         taken = update(tokens).where(tokens.c.key == key, tokens.c.version == version, free)
         with self._store.write() as connection:
             return connection.execute(taken.values(owner=owner, lease_until=now() + seconds)).rowcount == 1
 
-    def save(self, key: str, *, owner: str, sealed: bytes, fingerprint: str, refresh_in: float, expires_in: float) -> bool:
+    def save(
+        self, key: str, *, owner: str, sealed: bytes, fingerprint: str, age: float, refresh_in: float, expires_in: float
+    ) -> bool:
         """Keep the token that `owner` has just fetched, and end its lease; whether it still had it."""
         token = {
             "sealed": sealed,
             "fingerprint": fingerprint,
-            "obtained_at": now(),
+            "obtained_at": now() - age,
             "refresh_at": now() + refresh_in,
             "expires_at": now() + expires_in,
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
@@ -12,11 +13,12 @@ from psycopg import sql
 
 from worker.store import schema
 from worker.store.migrate import SCHEMA_VERSION
+from worker.store.sqlite import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["empty", "postgres_schema", "with_options"]
+__all__ = ["contents", "empty", "postgres_schema", "with_options"]
 
 
 @contextlib.contextmanager
@@ -47,3 +49,20 @@ def empty(url: str) -> None:
         for table in schema.metadata.tables.values():
             if table is not schema.store:
                 connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table.name)))
+
+
+def contents(url: str) -> bytes:
+    """All that a store holds: the files of SQLite, its log and what was deleted included; every row of PostgreSQL's tables."""
+    if url.startswith(PREFIX):
+        file = Path(url.removeprefix(PREFIX))
+        return b"".join(part.read_bytes() for part in file.parent.glob(f"{file.name}*"))
+    with psycopg.connect(url) as connection, connection.cursor() as cursor:
+        named = "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()"
+        tables = [name for (name,) in cursor.execute(named).fetchall()]
+        assert tables
+        return b"".join(_rows(cursor, table) for table in tables)
+
+
+def _rows(cursor: psycopg.Cursor, table: str) -> bytes:
+    with cursor.copy(sql.SQL("COPY {} TO STDOUT").format(sql.Identifier(table))) as rows:
+        return b"".join(bytes(row) for row in rows)

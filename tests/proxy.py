@@ -6,8 +6,11 @@ import contextlib
 import selectors
 import socket
 import threading
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CHUNK = 65_536
 
@@ -30,13 +33,13 @@ class Proxy:
         self._thread.start()
 
     @classmethod
-    def of(cls, url: str) -> tuple[Proxy, str]:
-        """A proxy in front of a URL's host, and the URL that leads through it."""
+    def of(cls, url: str, host: str = "127.0.0.1") -> tuple[Proxy, str]:
+        """A proxy on an address of ours in front of a URL's host, and the URL that leads through it."""
         parts = urlsplit(url)
         assert parts.hostname
         assert parts.port
-        proxy = cls((parts.hostname, parts.port))
-        return proxy, url.replace(f"{parts.hostname}:{parts.port}", f"127.0.0.1:{proxy.port}")
+        proxy = cls((parts.hostname, parts.port), host)
+        return proxy, url.replace(f"{parts.hostname}:{parts.port}", f"{host}:{proxy.port}")
 
     def freeze(self) -> None:
         """Leave every present connection half-open: both ends stay connected and hear nothing any more. New ones work."""
@@ -64,6 +67,28 @@ class Proxy:
         with self._lock:
             self._listener = socket.create_server((self._host, self.port))
             self._selector.register(self._listener, selectors.EVENT_READ)
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """Be down for the time of a block."""
+        self.down()
+        try:
+            yield
+        finally:
+            self.up()
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Answer nothing for the time of a block, as a server that hangs: the kernel takes new connections, and nobody more."""
+        with self._lock:
+            self._selector.unregister(self._listener)
+        self.freeze()
+        try:
+            yield
+        finally:
+            self.cut()
+            with self._lock:
+                self._selector.register(self._listener, selectors.EVENT_READ)
 
     def close(self) -> None:
         """Close everything."""

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, update
 
-from tests.databases import postgres_schema
+from tests.databases import contents
 from tests.fleet.processes import Process, Processes
+from tests.fleet.surroundings import around_postgresql, around_sqlite, in_namespaces
+from tests.leaks import leaked
 from worker.sandbox import Sandbox
 from worker.store import schema
 from worker.store.engine import Store
-from worker.store.migrate import migrate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from tests.fleet.surroundings import Surroundings
 
 PROCESSES = 4
+
+#: For the small proof: a store that hangs is given up after a second instead of six.
+IMPATIENT = {"STORE_ANSWER_SECONDS": "1"}
 
 #: A secret that nothing may show, and its successors.
 SECRETS = ("Tr0ub4dor-and-3", "c0rrect-horse-battery", "staple-the-third")
@@ -29,24 +37,29 @@ SECRETS = ("Tr0ub4dor-and-3", "c0rrect-horse-battery", "staple-the-third")
 class Fleet(Processes):
     """The processes, and what they share."""
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, surroundings: Surroundings, folder: Path) -> None:
+        self.surroundings = surroundings
         self.folder = folder
         self.clients: dict[str, str] = {}
-        self.sandbox = Sandbox(credentials=self.clients).start()
+        self.sandbox = Sandbox(surroundings.host, credentials=self.clients).start()
         self.issued: set[str] = set()
-        self.store = Store(url)
+        self.store = Store(surroundings.url)
         self.files = {name: folder / name for name in ("current", "next")}
         self.write(SECRETS[0], SECRETS[1])
-        self.settings = {
+        self.settings = surroundings.settings | {
             "SIPS_BASE_URL": self.sandbox.url,
             "SIPS_CLIENT_ID": "us",
             "SIPS_CLIENT_SECRET_FILE": str(self.files["current"]),
             "SIPS_NEXT_CLIENT_ID": "us-2",
             "SIPS_NEXT_CLIENT_SECRET_FILE": str(self.files["next"]),
-            "DATABASE_URL": url,
             "THREADS": "32",
         }
-        super().__init__([Process(self.settings) for _ in range(PROCESSES)])
+        super().__init__([self.process(number) for number in range(PROCESSES)])
+
+    def process(self, number: int = 0, **settings: str) -> Process:
+        """One more, in one place after the other."""
+        places = self.surroundings.places
+        return Process(self.settings | settings, *places[number % len(places)])
 
     def write(self, current: str, following: str) -> None:
         """Rewrite the secret files, as a secrets manager does."""
@@ -63,6 +76,7 @@ class Fleet(Processes):
         self.sandbox._state._requests.clear()
         with self.store.write() as connection:
             connection.execute(delete(schema.tokens))
+        self.forget_calls()
         self.anew(**settings)
 
     def forget(self) -> None:
@@ -70,19 +84,25 @@ class Fleet(Processes):
         self.issued |= set(self.sandbox._state._tokens)
         self.sandbox._state._tokens.clear()
 
+    def alter(self, **values: object) -> None:
+        """Change what the store knows of the token."""
+        with self.store.write() as connection:
+            connection.execute(update(schema.tokens).values(values))
+
+    def has_ended(self) -> bool:
+        """Whether a token has come to its end at SIPS."""
+        return min(self.sandbox._state._tokens.values()) < time.monotonic()
+
     @property
     def asked(self) -> dict[str, int]:
         """Token requests by the status they were answered with."""
         found: dict[str, int] = self.sandbox._state.stats()["requests"].get("authenticationToken", {})
         return found
 
-    def shown(self) -> str:
+    def shown(self) -> bytes:
         """Everything that was logged, printed, raised or kept."""
-        with self.store.read() as connection:
-            rows = repr(connection.execute(select(schema.tokens)).all())
-        logs = "".join(line for process in self.all for line in process.said)
-        files = b"".join(file.read_bytes() for file in self.folder.iterdir() if file not in self.files.values())
-        return rows + logs + files.decode("latin-1")
+        said = "".join(line for process in self.all for line in process.said)
+        return said.encode() + contents(self.surroundings.url)
 
     def close(self) -> None:
         """End everything."""
@@ -91,26 +111,37 @@ class Fleet(Processes):
         self.sandbox.stop()
 
 
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)])
-def processes(request: pytest.FixtureRequest, migrated_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql", pytest.param("namespaces", marks=pytest.mark.soak)])
+def surroundings(
+    request: pytest.FixtureRequest, migrated_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Surroundings]:
+    """Where the fleet of the module lives."""
+    match request.param:
+        case "sqlite":
+            made = around_sqlite(Path(shutil.copy(migrated_file, tmp_path_factory.mktemp("store") / "store.db")))
+        case "postgresql":
+            made = around_postgresql(request.getfixturevalue("postgres_url"), **IMPATIENT)
+        case _:
+            made = in_namespaces(request.getfixturevalue("postgres_url"))
+    with made as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def processes(surroundings: Surroundings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """The fleet of the module; at its end nothing that anybody could read shows a token or a secret."""
-    folder = tmp_path_factory.mktemp("fleet")
-    with contextlib.ExitStack() as last_first:
-        if request.param == "sqlite":
-            url = f"sqlite:///{shutil.copy(migrated_file, folder / 'store.db')}"
-        else:
-            url = last_first.enter_context(postgres_schema(request.getfixturevalue("postgres_url")))
-            migrate(url)
-        fleet = last_first.enter_context(contextlib.closing(Fleet(url, folder)))
+    with contextlib.closing(Fleet(surroundings, tmp_path_factory.mktemp("fleet"))) as fleet:
         yield fleet
         fleet.forget()
         shown = fleet.shown()
-        assert "SIPS token fetched" in shown
-        assert not [secret for secret in (*fleet.issued, *SECRETS) if secret in shown]
+        assert b"SIPS token fetched" in shown
+        assert not leaked([*fleet.issued, *SECRETS], shown)
 
 
 @pytest.fixture
-def fleet(processes: Fleet) -> Fleet:
-    """The same, without a token."""
+def fleet(request: pytest.FixtureRequest, processes: Fleet) -> Iterator[Fleet]:
+    """The same, without a token; the figures of the proof are printed."""
     processes.cold()
-    return processes
+    yield processes
+    figures = {"proof": request.node.name, "processes": PROCESSES, "calls": processes.calls, "token_requests": processes.asked}
+    print(json.dumps(figures | {"longest_call_ms": round(processes.longest * 1000)}))  # noqa: T201

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+import uuid
 from typing import TYPE_CHECKING, Any, Self
 
 import orjson
@@ -47,6 +48,22 @@ def forget_the_store(url: str) -> None:
     """Let the broker belong to another store: the next test has one of its own."""
     with channel(url) as opened:
         opened.exchange_delete(STORE)
+
+
+@contextlib.contextmanager
+def copies(url: str) -> Iterator[str]:
+    """A queue that gets a copy of all that is published to an exchange of the topology meanwhile."""
+    topology, name = make_topology(), f"copies-{uuid.uuid4()}"
+    with channel(url) as opened:
+        opened.queue_declare(name, durable=True)
+        for exchange in topology.exchanges:  # "#" is every routing key for a topic exchange, and a fanout asks for none
+            for key in {"#", *(binding.routing_key for binding in topology.bindings if binding.exchange == exchange.name)}:
+                opened.queue_bind(name, exchange.name, key)
+    try:
+        yield name
+    finally:
+        with channel(url) as opened:
+            opened.queue_delete(name)
 
 
 def count(url: str, queue: str) -> int:

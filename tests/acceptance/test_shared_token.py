@@ -10,6 +10,7 @@ import orjson
 from tests.acceptance.test_commands import SUBMIT, order
 from tests.acceptance.test_outage import DOWN, PROBING, UP, all_succeeded, facts, reads, told
 from tests.acceptance.test_process import consuming
+from tests.leaks import leaked
 from worker.runtime.service import SIPS_DOWN
 from worker.sandbox import Sandbox
 
@@ -59,8 +60,7 @@ def test_credentials_are_rotated_while_commands_are_carried_out(
     files = b"".join(file.read_bytes() for file in tmp_path.glob("store.db*"))
     told_of = {line["event"] for worker in workers for line in worker.lines()}
     assert {"SIPS token fetched", "SIPS token taken from the store"} <= told_of
-    shown = logs.encode() + files + orjson.dumps(tap.events)
-    assert not [secret for secret in (OLD, NEW, *issued) if secret.encode() in shown]
+    assert [] == leaked([OLD, NEW, *issued], logs.encode() + files + orjson.dumps(tap.events))
 
 
 def test_a_token_endpoint_that_is_away_for_longer_than_the_token_lives_fails_nothing(

@@ -118,15 +118,31 @@ def revoke(fleet: Fleet) -> Callable[[], None]:
     return mend
 
 
+@pytest.mark.parametrize("fail", [take_down, revoke])
+def test_a_token_that_is_due_and_cannot_be_replaced_goes_on_to_serve(
+    fleet: Fleet, fail: Callable[[Fleet], Callable[[], None]]
+) -> None:
+    """No call fails for the refresh that fails."""
+    fleet.run(threads=1, calls=1)
+    fleet.make_due()
+    fail(fleet)
+    with fleet.load(threads=2) as ends:
+        eventually(lambda: len(fleet.asked) > 1, "a refresh has failed")
+        fleet.go_on()
+    assert {"ok"} == codes(ends)
+    assert 1 == fleet.asked["200"]
+
+
 @slow
 @pytest.mark.parametrize(("fail", "code"), [(take_down, "sips-token-unavailable"), (revoke, "sips-token-refused")])
-def test_a_token_that_cannot_be_replaced_serves_until_its_end(
+def test_calls_fail_when_a_token_that_cannot_be_replaced_has_ended(
     fleet: Fleet, fail: Callable[[Fleet], Callable[[], None]], code: str
 ) -> None:
-    """No call fails before it; and all recovers by itself."""
+    """Not before; and all recovers by itself."""
     fleet.sandbox._faults.replace({"token_short": {"expires_in": SHORT, "count": 1}})
-    begun = time.monotonic()
-    fleet.run(threads=2, calls=1)
+    first, begun = fleet.all[0], time.monotonic()
+    first.tell(threads=1, calls=1)
+    assert {"ok": 1} == fleet.ends(first)
     mend = fail(fleet)
     with fleet.load(threads=2) as ends:
         eventually(fleet.has_ended, "the token has come to its end")

@@ -50,6 +50,7 @@ def test_a_process_that_starts_later_takes_the_token_with_its_age(fleet: Fleet) 
     assert 2 == len(fleet.endpoint.asked)
 
 
+@pytest.mark.usefixtures("clock")
 def test_a_token_that_all_were_refused_with_is_replaced_once(fleet: Fleet) -> None:
     """Each process hears of it by itself; who comes later finds the new one."""
     processes = [fleet.process(min_age_seconds=0) for _ in range(4)]
@@ -64,13 +65,15 @@ def test_a_token_that_all_were_refused_with_is_replaced_once(fleet: Fleet) -> No
     assert 2 == len(fleet.endpoint.asked)
 
 
-def test_an_endpoint_that_gives_the_refused_token_again_is_asked_once_for_all(fleet: Fleet) -> None:
+def test_an_endpoint_that_gives_the_refused_token_again_is_asked_once_for_all(fleet: Fleet, clock: Clock) -> None:
     """The others see that it was fetched since."""
     processes = [fleet.process(min_age_seconds=0) for _ in range(3)]
     fingerprint = {process.get(ample()).fingerprint for process in processes}.pop()
     fleet.endpoint.asked.clear()
     for process in processes:
         process.invalidate(fingerprint)
+    clock.now += 10
+    fleet.later(10)
     assert {"token-1"} == {process.get(ample()).value for process in processes}
     assert ["us"] == fleet.endpoint.asked
 

@@ -21,6 +21,8 @@ from worker.store.tokens import Tokens
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from worker.store.tokens import StoredToken
+
 
 def test_without_the_store_each_process_has_a_token_of_its_own(fleet: Fleet, tmp_path: Path) -> None:
     """One refresh each; and one when the store is back, but for the first."""
@@ -167,6 +169,22 @@ def test_a_token_from_the_future_is_replaced_once(fleet: Fleet) -> None:
     fleet.later(-HOUR)
     fleet.endpoint.failure = TokenUnavailable("authenticationToken", "down", status=503)
     assert "token-2" == fleet.process().get(ample()).value
+
+
+def test_a_store_that_is_slow_makes_no_token_younger(fleet: Fleet, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was refused is not taken for the same that SIPS gave again."""
+    process = fleet.process(min_age_seconds=0)
+    process.invalidate(process.get(ample()).fingerprint)
+    read = Tokens.read
+
+    def slowly(tokens: Tokens, key: str) -> StoredToken | None:
+        entry = read(tokens, key)
+        clock.now += 5
+        fleet.later(5)
+        return entry
+
+    monkeypatch.setattr(Tokens, "read", slowly)
+    assert "token-2" == process.get(ample()).value
 
 
 def test_a_broken_entry_is_replaced(fleet: Fleet) -> None:

@@ -164,10 +164,10 @@ class Refresher:
 
     def _take_over(self, pair: _Pair) -> Entry | None:
         """Use the token that another process has fetched, where that is the better one; what the storage knows."""
+        now = time.monotonic()  # before the look: one that is slow must not make a token younger than its refusal
         entry = self._storage.read(pair.key)
         if entry is None or entry.sealed is None:
             return entry
-        now = time.monotonic()
         value = opened(entry.sealed, pair.credentials, pair.key)
         if value is None:
             self._tell_of_broken(pair, entry)

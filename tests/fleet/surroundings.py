@@ -89,12 +89,15 @@ def _namespace(number: int) -> Iterator[list[str]]:
         assert holder.stdout.readline(), "a network namespace cannot be made; it needs root"
         entry = ["nsenter", "--target", str(holder.pid), "--net", "--"]
         _run("ip", "link", "add", ours, "type", "veth", "peer", "name", theirs, "netns", str(holder.pid))
-        _run("ip", "address", "add", f"{NETWORK}.{first + 1}/30", "dev", ours)
-        _run("ip", "link", "set", ours, "up")
-        _run(*entry, "ip", "address", "add", f"{NETWORK}.{first + 2}/30", "dev", theirs)
-        _run(*entry, "ip", "link", "set", theirs, "up")
-        _run(*entry, "ip", "route", "add", "default", "via", f"{NETWORK}.{first + 1}")
-        yield entry
+        try:
+            _run("ip", "address", "add", f"{NETWORK}.{first + 1}/30", "dev", ours)
+            _run("ip", "link", "set", ours, "up")
+            _run(*entry, "ip", "address", "add", f"{NETWORK}.{first + 2}/30", "dev", theirs)
+            _run(*entry, "ip", "link", "set", theirs, "up")
+            _run(*entry, "ip", "route", "add", "default", "via", f"{NETWORK}.{first + 1}")
+            yield entry
+        finally:
+            _run("ip", "link", "delete", ours)  # both ends, at once; with the namespace they would go some time later
 
 
 def _run(*command: str) -> None:

@@ -78,7 +78,8 @@ def test_bad_credentials_fail_no_command_and_are_mended_in_their_file(
         (line,) = closings(worker, CONFIGURATION_REFUSED)
         assert ("error", url, "partner-7") == (line["level"], line["base_url"], line["client_id"])
         for part in (
-            " refused client partner-7 (current pair): HTTP 401 (Unauthorized) to the form, HTTP 401 (Unauthorized) to JSON; ",
+            f"{url} refused client partner-7 (current pair): HTTP 401 (Unauthorized) to the form, ",
+            "HTTP 401 (Unauthorized) to JSON; ",
             f"{url} refused client partner-8 (next pair): HTTP 401 (",
             "check client id and client secret, and that they were issued for this address",
             f"(SIPS_ENVIRONMENT={environment})",

@@ -140,7 +140,7 @@ def test_refused_credentials_are_told_from_a_missing_endpoint(
     done = look(sips_worker, sandbox, declared.url, SIPS_CLIENT_ID="them")
     assert 1 == done.status
     assert re.fullmatch(
-        rf"  !!  token: authenticationToken: {sandbox.url} refused client them \(current pair\): HTTP 401 .* to the form, "
+        rf"  !!  token: SIPS' token endpoint: {sandbox.url} refused client them \(current pair\): HTTP 401 .* to the form, "
         r"HTTP 401 .* to JSON; check client id and client secret, and .* \(SIPS_ENVIRONMENT=sandbox\)",
         lines(done)[3],
     )
@@ -148,7 +148,7 @@ def test_refused_credentials_are_told_from_a_missing_endpoint(
     done = look(sips_worker, sandbox, declared.url, SIPS_BASE_URL="http://127.0.0.1:1")
     assert 1 == done.status
     assert (
-        "  !!  token: authenticationToken: no token, the call ended with connect-failed; "
+        "  !!  token: SIPS' token endpoint: no token, the call ended with connect-failed; "
         "check SIPS_BASE_URL=http://127.0.0.1:1 and the network, and start `sips-worker sandbox`"
     ) == lines(done)[3]
     assert "  ??  probe: not looked at, because of the above" == lines(done)[4]

@@ -84,7 +84,7 @@ def test_a_refused_connection_is_no_answer() -> None:
 
     end, found = ask(server.url)
 
-    assert (End.FAILED, True) == (end, found.startswith("sips-token-unavailable: authenticationToken: "))
+    assert (End.FAILED, True) == (end, found.startswith("sips-token-unavailable: SIPS' token endpoint: "))
 
 
 @given(asked=st.integers(1, 10_000), refused=st.booleans(), longest=st.floats(1, 3600), seed=st.integers())

@@ -201,7 +201,7 @@ def test_a_refusal_names_what_was_refused_where_and_shows_both_answers() -> None
     form = answer({"error": "invalid_client", "error_description": "no\r\nsuch \x1b[1mclient", "other": "x"}, status=400)
     error = failure(form, answer({"message": "Unauthorized", "code": 7}, status=401))
     assert re.fullmatch(
-        r"authenticationToken: http://127\.0\.0\.1:\d+ refused client client-1 \(current pair\): "
+        r"SIPS' token endpoint: http://127\.0\.0\.1:\d+ refused client client-1 \(current pair\): "
         r"HTTP 400 \(invalid_client; no such \[1mclient\) to the form, HTTP 401 \(7; Unauthorized\) to JSON; "
         r"check client id and client secret, and that they were issued for this address: SRS issues them for one environment "
         r"\(SIPS_ENVIRONMENT=sandbox\)",

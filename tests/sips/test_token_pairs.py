@@ -106,7 +106,7 @@ def test_a_next_pair_that_is_the_current_one_is_no_other(fleet: Fleet, shared: b
     fleet.endpoint.refused = {"us"}
     with pytest.raises(TokenRefused) as caught:
         fleet.process(**({} if shared else {"storage": None})).get(ample())
-    assert "authenticationToken: us is unknown" == str(caught.value)
+    assert "SIPS' token endpoint: us is unknown" == str(caught.value)
     assert ["us"] == fleet.endpoint.asked
 
 

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 
     from worker.store.tokens import StoredToken
 
+MINUTE = 60.0
+
+
+def away(*_: object, **__: object) -> None:
+    """Of a method of `Tokens`."""
+    raise Tokens.down[0]("away")
+
 
 def test_without_the_store_each_process_has_a_token_of_its_own(fleet: Fleet, tmp_path: Path) -> None:
     """One refresh each; and one when the store is back, but for the first."""
@@ -39,10 +46,6 @@ def test_a_store_that_goes_away_in_the_middle_costs_no_second_fetch(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     """Whatever it was asked last."""
-
-    def away(*_: object, **__: object) -> None:
-        raise Tokens.down[0]("away")
-
     monkeypatch.setattr(Tokens, step, away)
     process = fleet.process()
     if step == "fail":
@@ -174,7 +177,10 @@ def test_a_token_from_the_future_is_replaced_once(fleet: Fleet) -> None:
 def test_a_store_that_is_slow_makes_no_token_younger(fleet: Fleet, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that was refused is not taken for the same that SIPS gave again."""
     process = fleet.process(min_age_seconds=0)
-    process.invalidate(process.get(ample()).fingerprint)
+    fingerprint = process.get(ample()).fingerprint
+    clock.now += MINUTE
+    fleet.later(MINUTE)
+    process.invalidate(fingerprint)
     read = Tokens.read
 
     def slowly(tokens: Tokens, key: str) -> StoredToken | None:
@@ -185,6 +191,25 @@ def test_a_store_that_is_slow_makes_no_token_younger(fleet: Fleet, clock: Clock,
 
     monkeypatch.setattr(Tokens, "read", slowly)
     assert "token-2" == process.get(ample()).value
+
+
+def test_a_token_older_than_the_one_that_was_refused_is_not_gone_back_to(
+    fleet: Fleet, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is what the store still has after a process looked after a token of its own."""
+    process = fleet.process(min_age_seconds=0)
+    first = process.get(ample())
+    clock.now += MINUTE
+    fleet.later(MINUTE)
+    with monkeypatch.context() as patch:
+        for step in ("read", "lease", "save"):
+            patch.setattr(Tokens, step, away)
+        process.invalidate(first.fingerprint)
+        second = process.get(ample())
+    clock.now += MINUTE  # by then the store is asked again
+    fleet.later(MINUTE)
+    process.invalidate(second.fingerprint)
+    assert "token-3" == process.get(ample()).value
 
 
 def test_a_broken_entry_is_replaced(fleet: Fleet) -> None:

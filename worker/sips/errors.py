@@ -239,6 +239,10 @@ class TokenError(SipsError):
 
     retryable = True
 
+    def __str__(self) -> str:
+        # Not by the operation's id: log lines take what stands behind "authenticationToken: " for a token.
+        return f"SIPS' token endpoint: {self.reason}"
+
 
 class TokenRefused(TokenError):
     """The token endpoint refused the credentials: check client id, secret and environment."""

@@ -114,7 +114,9 @@ class TokenEndpoint:
         )
 
     def _unavailable(self, answer: Answer, what: str) -> TokenUnavailable:
-        return TokenUnavailable(self._operation.id, f"no token: {what}", status=answer.status, retry_after=answer.retry_after)
+        return TokenUnavailable(
+            self._operation.id, f"it gave no token ({what})", status=answer.status, retry_after=answer.retry_after
+        )
 
 
 #: How messages call the encodings.

@@ -65,6 +65,10 @@ class Token:
     expires_at: float
 
 
+#: A token from the storage may seem older by so much (seconds) than it is, as its age is told before a slow read ends.
+SLOW_READ = 5.0
+
+
 class Standing(Enum):
     """What a token is good for at a moment."""
 
@@ -147,6 +151,8 @@ def is_better(other: Token, held: Held, now: float) -> bool:
     """
     if standing(other, held.refused if other.obtained_at < held.refused_at else None, now) is Standing.GONE:
         return False
+    if held.refused is not None and held.token is not None and other.obtained_at < held.token.obtained_at - SLOW_READ:
+        return False  # SIPS gave the one that it refused in place of this one
     mine = held.serving(now)
     if mine is None:
         return True

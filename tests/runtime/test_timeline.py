@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 
 from tests.orders import VOICE, Rows, aged, empty_store, new
@@ -127,3 +129,15 @@ def test_a_timer_that_should_have_been_done_asks_for_a_worker(rows: Rows) -> Non
 def test_a_duration_is_told_in_its_largest_unit(seconds: float, text: str) -> None:
     """Once there are two of it."""
     assert text == duration(seconds)
+
+
+def test_a_decision_stands_after_what_was_said_before_it(rows: Rows) -> None:
+    """In the same millisecond too: its own time is cut to that."""
+    first = rows.unresolved("c-1")
+    order = rows.taken(resubmit(rows.ledger, first, Signature("anna")))
+    (said,) = rows.ledger.events(order.key)
+    cut = datetime.fromisoformat(orjson.loads(order.resolution or "")["at"]).timestamp()
+
+    moments = timeline(order, [replace(said, said_at=cut + 0.0009)])
+
+    assert ["said", "decision"] == [moment.what for moment in moments if moment.what in {"said", "decision"}]

@@ -21,6 +21,9 @@ __all__ = ["Moment", "recorded_decisions", "timeline"]
 #: States in which `last_error` is the reason for the end, not the beginning of a doubt.
 _ENDED_BY_ERROR = frozenset({State.UNSENT, State.REJECTED, State.GAVE_UP, State.WITHDRAWN})
 
+#: The time of a decision is cut to the millisecond: it was at most this much (seconds) later.
+DECISION_CUT = 0.001
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -45,13 +48,15 @@ def timeline(order: Order, events: Sequence[StoredEvent], others: Iterable[Momen
         events: what was said of it.
         others: moments from elsewhere, such as its dead letters.
     """
+    # In the order of causes, which stays where times are the same.
     dated = [(order.created_at, _created(order))]
+    dated += _told(order, [event for event in events if event.run < order.run])
+    dated += [((moment.at or order.created_at) + DECISION_CUT, moment) for moment in _decided(order)]
     if order.sent_at is not None:
         dated.append((order.sent_at, _sent(order)))
     dated += [(_after_send(order), moment) for moment in _seen(order)]
-    for event in events:
-        dated += [(moment.at or order.created_at, moment) for moment in (*_earlier_send(order, event), _said(event))]
-    dated += [(moment.at or order.created_at, moment) for moment in (*_decided(order), *others)]
+    dated += _told(order, [event for event in events if event.run >= order.run])
+    dated += [(moment.at or order.created_at, moment) for moment in others]
     if order.ended_at is not None:
         dated.append((order.ended_at, Moment(order.ended_at, "ended", _end(order))))
     # Times of one transaction differ by their place in the statement: nothing happened before the order came in.
@@ -99,6 +104,11 @@ def _seen(order: Order) -> list[Moment]:
         last = f", the last one {rfc3339(order.updated_at)}" if order.state in {State.IN_DOUBT, State.QUEUED} else ""
         seen.append(Moment(None, "looks", f"{looks} at SIPS' list did not find it{last}"))
     return seen
+
+
+def _told(order: Order, events: Sequence[StoredEvent]) -> list[tuple[float, Moment]]:
+    moments = [moment for event in events for moment in (*_earlier_send(order, event), _said(event))]
+    return [(moment.at or order.created_at, moment) for moment in moments]
 
 
 def _earlier_send(order: Order, event: StoredEvent) -> list[Moment]:

@@ -35,6 +35,18 @@ print(pid, child, flush=True)
 sys.stdin.read()
 """
 
+#: A server that tidies up when it is asked to stop by the signal of its choice.
+TIDY_SERVER = """
+import os, signal, sys
+def tidy_up(*_):
+    print("tidied", flush=True)
+    sys.exit(7)
+signal.signal(int(sys.argv[1]), tidy_up)
+print(os.getpid(), flush=True)
+while True:
+    signal.pause()
+"""
+
 
 def guarded(folder: Path, *command: str, stop: signal.Signals = signal.SIGTERM) -> subprocess.Popen[bytes]:
     """A guard of `command`, owned by this process; the command's output can be read from it."""
@@ -55,8 +67,7 @@ def server_pid(process: subprocess.Popen[bytes]) -> int:
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGQUIT])
 def test_a_server_asked_to_stop_may_tidy_up(tmp_path: Path, stop: signal.Signals) -> None:
     """The order to stop reaches the server as the signal of its choice, and its own exit status comes back."""
-    script = f"trap 'echo tidied; exit 7' {stop.name.removeprefix('SIG')}; echo $$; while :; do sleep 0.01; done"
-    with guarded(tmp_path, "sh", "-c", script, stop=stop) as process:
+    with guarded(tmp_path, sys.executable, "-c", TIDY_SERVER, str(int(stop)), stop=stop) as process:
         pid = server_pid(process)
         output, _ = process.communicate(guard.STOP)
     assert output == b"tidied\n"

@@ -163,3 +163,33 @@ def test_secrets_that_cannot_be_read_leave_the_old_token_in_service(endpoint: En
     assert due is tokens.get(ample())
     with pytest.raises(TokenUnavailable, match="SIPS_CLIENT_SECRET_FILE=/x cannot be read"):
         TokenManager(endpoint.fetch, unreadable).get(ample())
+
+
+def test_a_look_at_the_other_pair_does_not_change_the_pair(fleet: Fleet) -> None:
+    """Neither the fleet nor the process that looked uses what it got; a refusal that is over is forgotten."""
+    fleet.pairs = [CURRENT, NEXT]
+    fleet.endpoint.refused = {"us-2"}
+    process = fleet.process(min_age_seconds=0)
+    with pytest.raises(TokenRefused):
+        process.check(NEXT, ample())
+    fleet.endpoint.refused = set()
+    assert 3_600 == process.check(CURRENT, ample()) == process.check(NEXT, ample())
+    assert "token-3" in fleet.learnt
+    assert ["token-2"] * 2 == [process.get(ample()).value, fleet.process().get(ample()).value]
+
+    fleet.endpoint.refused = {"us"}
+    process.invalidate(process.get(ample()).fingerprint)
+    assert "token-5" == process.get(ample()).value
+    assert ["us-2", "us", "us-2", "us", "us-2"] == fleet.endpoint.asked
+
+
+def test_a_pair_that_was_tried_in_vain_does_not_come_first(fleet: Fleet) -> None:
+    """The secret of the current pair was rewritten, so that the store knows nothing of it."""
+    fleet.pairs = [CURRENT, NEXT]
+    fleet.endpoint.refused = {"us-2"}
+    process = fleet.process()
+    with pytest.raises(TokenRefused):
+        process.check(NEXT, ample())
+    fleet.later(100)
+    assert "token-2" == fleet.process().get(ample()).value
+    assert ["us-2", "us"] == fleet.endpoint.asked

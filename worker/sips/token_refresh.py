@@ -105,13 +105,21 @@ class Refresher:
     def fetch_anyway(self, credentials: Credentials, deadline: Deadline) -> Token:
         """A new token with these credentials, as soon as no other process fetches one.
 
+        It becomes the fleet's only with the pair in use: a look at the other one must not be what changes the pair.
+
         Raises:
             TokenError: There is none.
         """
+        in_use = self._in_order(self._pairs())[0]
         pair = self._pair(credentials)
         while not self._has_lease(pair, entry := self._storage.read(pair.key)):
             _wait(deadline)
-        return self._fetched(pair, entry, deadline)
+        if pair.key == in_use.key:
+            return self._fetched(pair, entry, deadline)
+        token = self._asked(pair, entry, deadline)
+        self._setbacks.forget(pair.key)
+        self._storage.release(pair.key, owner=self._owner, well=True)
+        return token
 
     def _pairs(self) -> list[_Pair]:
         """What there is to fetch a token with, read anew; one where both are the same."""
@@ -133,8 +141,9 @@ class Refresher:
 
         def precedence(pair: _Pair) -> tuple[float, bool]:
             entry = known[pair.key]
-            age = math.inf if entry is None or entry.age is None else entry.age
-            return age, entry is None and pair.key != self._used_key
+            if entry is None or entry.age is None:  # an entry without a token is that of a pair which was tried in vain
+                return math.inf, pair.key != self._used_key
+            return entry.age, False
 
         return sorted(pairs, key=precedence)
 
@@ -191,17 +200,7 @@ class Refresher:
 
     def _fetched(self, pair: _Pair, entry: Entry | None, deadline: Deadline, patience: float = math.inf) -> Token:
         """A new token from SIPS, given to the others as well."""
-        started = time.monotonic()
-        try:
-            grant = self._fetch(pair.credentials, deadline.or_after(min(patience, self._lease_seconds * FETCH_SHARE)))
-        except TokenError as error:
-            if error.status is None and deadline.passed and time.monotonic() < started + REFRESH_SECONDS:
-                # The call came with little time and failed for that, which says nothing of the endpoint.
-                self._storage.release(pair.key, owner=self._owner)
-            else:
-                self._fail(pair, error, entry)
-            raise
-        token = issue(grant, started, self._jitter(), self._held)
+        token = self._asked(pair, entry, deadline, patience)
         self._use(token, pair)
         seconds = round(token.expires_at - token.obtained_at)
         log.info("SIPS token fetched", fingerprint=token.fingerprint, seconds=seconds, pair=pair.credentials.pair)
@@ -216,6 +215,21 @@ class Refresher:
             expires_in=token.expires_at - now,
         )
         return token
+
+    def _asked(self, pair: _Pair, entry: Entry | None, deadline: Deadline, patience: float = math.inf) -> Token:
+        """A new token from SIPS, which nobody uses yet."""
+        started = time.monotonic()
+        try:
+            grant = self._fetch(pair.credentials, deadline.or_after(min(patience, self._lease_seconds * FETCH_SHARE)))
+        except TokenError as error:
+            if error.status is None and deadline.passed and time.monotonic() < started + REFRESH_SECONDS:
+                # The call came with little time and failed for that, which says nothing of the endpoint.
+                self._storage.release(pair.key, owner=self._owner)
+            else:
+                self._fail(pair, error, entry)
+            raise
+        self._learn(grant.value)
+        return issue(grant, started, self._jitter(), self._held)
 
     def _use(self, token: Token, pair: _Pair) -> None:
         """Before anything that may take its time: other threads go on with it at once."""

@@ -64,8 +64,8 @@ class TokenStorage(Protocol):
     def fail(self, key: str, /, *, owner: str, code: str, status: int | None, error: str, retry_in: float) -> bool:
         """Keep how the refresh of `owner` failed, and end its lease; whether it still had it."""
 
-    def release(self, key: str, /, *, owner: str) -> bool:
-        """End the lease of `owner`, which has found out nothing; whether it still had it."""
+    def release(self, key: str, /, *, owner: str, well: bool = False) -> bool:
+        """End the lease of `owner`, which keeps nothing; where all went `well` no failure counts. Whether it still had it."""
 
 
 class Alone:
@@ -119,9 +119,9 @@ class OrAlone:
         """As `TokenStorage`."""
         return self._ask(lambda storage: storage.fail(key, **failure))
 
-    def release(self, key: str, *, owner: str) -> bool:
+    def release(self, key: str, *, owner: str, well: bool = False) -> bool:
         """As `TokenStorage`."""
-        return self._ask(lambda storage: storage.release(key, owner=owner))
+        return self._ask(lambda storage: storage.release(key, owner=owner, well=well))
 
     def _ask(self, question: Callable[[TokenStorage], T]) -> T:
         if time.monotonic() < self._until:

@@ -120,8 +120,10 @@ class Tokens:
         failure = {"error_code": code, "error_status": status, "error": error, "failed_at": now(), "retry_at": now() + retry_in}
         return self._ended(key, owner, failure | {"failures": tokens.c.failures + 1})
 
-    def release(self, key: str, *, owner: str) -> bool:
-        """End the lease of `owner`, which has found out nothing; whether it still had it."""
+    def release(self, key: str, *, owner: str, well: bool = False) -> bool:
+        """End the lease of `owner`, which keeps nothing; where all went `well` no failure counts. Whether it still had it."""
+        if well:
+            return self._ended(key, owner, {"failures": 0, "retry_at": None})
         with self._store.write() as connection:
             return connection.execute(_leased_by(key, owner).values(_FREE)).rowcount == 1
 

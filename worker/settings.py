@@ -24,7 +24,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["BASE_URLS", "ENV_FILE", "Credentials", "Settings", "SettingsError", "check_amqp_url", "describe", "load"]
+__all__ = ["BASE_URLS", "ENV_FILE", "Credentials", "Pairs", "Settings", "SettingsError", "check_amqp_url", "describe", "load"]
 
 Environment = Literal["sandbox", "qa", "production"]
 
@@ -61,6 +61,14 @@ class Credentials:
     pair: str
     client_id: str
     client_secret: str = dataclasses.field(repr=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pairs:
+    """The pairs whose secrets can be read, the current one first, and a line for each whose secret cannot."""
+
+    readable: tuple[Credentials, ...]
+    unreadable: tuple[str, ...] = ()
 
 
 class Settings(BaseSettings):
@@ -393,17 +401,22 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: There is none; one line for each.
         """
-        readable, problems = [], []
+        pairs = self.pairs()
+        if not pairs.readable:
+            raise SettingsError("\n".join(pairs.unreadable))
+        return pairs.readable
+
+    def pairs(self) -> Pairs:
+        """Both pairs, with their secrets read anew."""
+        readable, unreadable = [], []
         named = (("current", self.client_id, self.client_secret), ("next", self.next_client_id, self.next_client_secret))
         for pair, client_id, read in named:
             try:
                 if secret := read():
                     readable.append(Credentials(pair, client_id, secret))
             except SettingsError as error:
-                problems.append(str(error))
-        if not readable:
-            raise SettingsError("\n".join(problems))
-        return tuple(readable)
+                unreadable.append(str(error))
+        return Pairs(tuple(readable), tuple(unreadable))
 
 
 def _secret_in(name: str, file: Path) -> str:

@@ -85,7 +85,7 @@ def test_bad_credentials_fail_no_command_and_are_mended_in_their_file(
             f"(SIPS_ENVIRONMENT={environment})",
         ):
             assert part in line["found"]
-        assert "SIPS_CLIENT_ID, the client secret and that both belong to this base URL" in line["check"]
+        assert "SIPS_CLIENT_ID, the client secret or its file, and that both belong to this base URL" in line["check"]
 
         secret.write_text(RIGHT, encoding="utf-8")
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.sips.making import ample
 from worker.runtime.service import WatchedTokens
-from worker.settings import Credentials
+from worker.settings import Credentials, Pairs
 from worker.sips import Grant, TokenManager
 from worker.sips.token_storage import Alone
 
@@ -30,7 +30,7 @@ def in_memory(storage: Any = None) -> TokenManager:
     def fetch(_credentials: Credentials, _deadline: Deadline) -> Grant:
         return Grant("token-1", 86_400)
 
-    tokens = TokenManager(fetch, lambda: [Credentials("current", "us", "Tr0ub4dor-and-3")], storage=storage)
+    tokens = TokenManager(fetch, lambda: Pairs((Credentials("current", "us", "Tr0ub4dor-and-3"),)), storage=storage)
     tokens.get(ample())
     return tokens
 

@@ -41,6 +41,7 @@ def row(*ends: tuple[str, End]) -> Row:
         (errors.Gateway, 302, FAILED),
         # Turned away at the door.
         (errors.TokenRefused, 401, REFUSED),
+        (errors.SecretUnreadable, None, REFUSED),
         (errors.Unauthorized, 401, REFUSED),
         (errors.Forbidden, 403, REFUSED),
         # SIPS spoke.

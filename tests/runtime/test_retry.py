@@ -35,6 +35,7 @@ def error(kind: type[SipsError], executed: Executed, retry_after: float | None =
         (errors.Throttled, NO, True, 9, Verdict.WAIT),
         (errors.TokenUnavailable, NO, True, 9, Verdict.WAIT),
         (errors.TokenRefused, NO, False, 9, Verdict.WAIT),
+        (errors.SecretUnreadable, NO, False, 9, Verdict.WAIT),
         # Refused at the door, for this customer or for all: repeated while attempts are left.
         (errors.Unauthorized, NO, True, 1, Verdict.RETRY),
         (errors.Unauthorized, NO, True, 9, Verdict.EXHAUSTED),

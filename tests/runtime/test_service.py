@@ -16,6 +16,7 @@ from tests.sips.servers import TOKEN_PATH, Peer, Server, answer, token_answer
 from worker.messaging.gate import Gate
 from worker.runtime.probe import Probe
 from worker.runtime.service import CONFIGURATION_REFUSED, SIPS_DOWN, Service, WatchedTokens
+from worker.settings import Pairs
 from worker.sips import Deadline, Limits, SipsClient, SipsError, TokenManager, Transport
 from worker.sips.token_endpoint import TokenEndpoint
 
@@ -69,7 +70,7 @@ class Process:
         self.limits = Limits(threads=4)
         self.service = Service(self.gates, self.limits, chosen, self._announce, self.stopping)
         transport = Transport(chosen, on_end=self.service.ended)
-        self.tokens = TokenManager(TokenEndpoint(chosen, transport).fetch, chosen.credentials, min_age_seconds=0)
+        self.tokens = TokenManager(TokenEndpoint(chosen, transport).fetch, chosen.pairs, min_age_seconds=0)
         watched = WatchedTokens(self.tokens, self.service)
         self.client = SipsClient(chosen, watched, transport, limits=self.limits, is_away=self.service.is_away)
         self.service.use(Probe(self.client, chosen))
@@ -249,6 +250,19 @@ def test_refused_credentials_close_the_gates_until_they_are_mended(process: Proc
     assert (process.server.url, "client-1") == (line["base_url"], line["client_id"])
     assert "SIPS_CLIENT_ID" in line["check"]
     assert [("sips.service.down", CONFIGURATION_REFUSED), ("sips.service.up", CONFIGURATION_REFUSED)] == process.facts
+
+
+def test_a_secret_that_cannot_be_read_is_no_outage(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line says which file; nothing is asked of SIPS until it can be read."""
+    unreadable = Pairs((), ("SIPS_CLIENT_SECRET_FILE=/x cannot be read",))
+    with monkeypatch.context() as patch, capture_logs() as logs:
+        patch.setattr(process.tokens._refresher, "_credentials", lambda: unreadable)
+        process.call()
+        assert ({frozenset({CONFIGURATION_REFUSED})}, 0) == (process.reasons, len(process.server.received))
+    eventually(process.is_open, "the gates are open")
+
+    (found,) = [line["found"] for line in logs if line.get("reason") == CONFIGURATION_REFUSED]
+    assert "sips-secret-unreadable: no client secret: SIPS_CLIENT_SECRET_FILE=/x cannot be read" == found
 
 
 @pytest.mark.parametrize("refusal", [UNAUTHORIZED, FORBIDDEN])

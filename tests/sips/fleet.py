@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import update
 
-from worker.settings import Credentials
+from worker.settings import Credentials, Pairs
 from worker.sips import token, token_refresh, token_storage
 from worker.sips.errors import TokenError, TokenRefused
 from worker.sips.token import TokenManager
@@ -55,6 +55,7 @@ class Fleet:
         self.url = url
         self.endpoint = endpoint
         self.pairs = [CURRENT]
+        self.unreadable: tuple[str, ...] = ()
         self.learnt: set[str] = set()
         self.stores: list[Store] = []
 
@@ -62,7 +63,10 @@ class Fleet:
         """One more."""
         self.stores.append(Store(self.url))
         given: dict[str, Any] = {"storage": Tokens(self.stores[-1]), "learn": self.learnt.add, "jitter": lambda: 0.0} | others
-        return TokenManager(self.endpoint.fetch, lambda: self.pairs, base_url="https://sips.example", **given)
+        return TokenManager(self.endpoint.fetch, self._read, base_url="https://sips.example", **given)
+
+    def _read(self) -> Pairs:
+        return Pairs(tuple(self.pairs), self.unreadable)
 
     def later(self, seconds: float) -> None:
         """Let everything in the store have happened so many seconds earlier; below 0 as if the database's clock were set back."""

@@ -55,7 +55,7 @@ def client(server: Server, *, min_age: float = 60.0, **others: Any) -> SipsClien
     """A client of a server, with a real token manager."""
     configured = settings(server.url, **others)
     transport = Transport(configured)
-    tokens = TokenManager(TokenEndpoint(configured, transport).fetch, configured.credentials, min_age_seconds=min_age)
+    tokens = TokenManager(TokenEndpoint(configured, transport).fetch, configured.pairs, min_age_seconds=min_age)
     return SipsClient(configured, tokens, transport)
 
 

@@ -45,6 +45,7 @@ def test_what_is_worth_a_repeat() -> None:
         "sips-error",
         "sips-gateway",
         "sips-unreadable",
+        "sips-secret-unreadable",
         "sips-token-refused",
         "sips-token-unavailable",
     } == {error.code for error in leaves() if error.retryable}

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.sips.making import ample
-from worker.settings import Credentials
+from worker.settings import Credentials, Pairs
 from worker.sips.deadline import Deadline
 from worker.sips.errors import TokenRefused, TokenUnavailable
 from worker.sips.token import MIN_AGE_SECONDS, TokenManager
@@ -65,7 +65,7 @@ def _quiet() -> Iterator[None]:
 
 def manager(endpoint: Endpoint, **others: Any) -> TokenManager:
     """A manager without jitter: refreshed 2.5 minutes before the end."""
-    return TokenManager(endpoint.fetch, lambda: [US], jitter=lambda: 0.0, **others)
+    return TokenManager(endpoint.fetch, lambda: Pairs((US,)), jitter=lambda: 0.0, **others)
 
 
 def unavailable(retry_after: float | None = None) -> TokenUnavailable:

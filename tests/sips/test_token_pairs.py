@@ -6,13 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.sips.fleet import CURRENT, NEXT, Clock, Endpoint, Fleet
 from tests.sips.making import ample
-from worker.settings import Credentials, SettingsError
-from worker.sips.errors import TokenRefused, TokenUnavailable
+from worker.settings import Credentials, Pairs
+from worker.sips.errors import SecretUnreadable, TokenRefused, TokenUnavailable
 from worker.sips.token import TokenManager
 from worker.sips.token_setbacks import OTHER_PAIR_SECONDS
+
+UNREADABLE = "SIPS_CLIENT_SECRET_FILE=/x cannot be read"
 
 
 def test_where_one_pair_is_refused_the_other_is_used(fleet: Fleet) -> None:
@@ -81,7 +84,7 @@ def test_processes_that_used_different_pairs_leave_the_same_one_alone(fleet: Fle
 def test_without_a_store_the_other_pair_is_left_alone_as_well(endpoint: Endpoint, clock: Clock) -> None:
     """A process remembers for itself."""
     endpoint.refused = {"us", "us-2"}
-    tokens = TokenManager(endpoint.fetch, lambda: [CURRENT, NEXT], jitter=lambda: 0.0)
+    tokens = TokenManager(endpoint.fetch, lambda: Pairs((CURRENT, NEXT)), jitter=lambda: 0.0)
     for _ in range(11):
         with pytest.raises(TokenRefused, match="refused as well: us-2 is unknown"):
             tokens.get(ample())
@@ -92,7 +95,7 @@ def test_without_a_store_the_other_pair_is_left_alone_as_well(endpoint: Endpoint
 def test_without_a_store_the_pair_that_worked_comes_first(endpoint: Endpoint, clock: Clock) -> None:
     """As the store would say."""
     endpoint.refused = {"us"}
-    tokens = TokenManager(endpoint.fetch, lambda: [CURRENT, NEXT], jitter=lambda: 0.0)
+    tokens = TokenManager(endpoint.fetch, lambda: Pairs((CURRENT, NEXT)), jitter=lambda: 0.0)
     for _ in range(3):
         tokens.get(ample())
         clock.now += 3_500
@@ -150,19 +153,42 @@ def test_a_secret_that_is_rewritten_while_a_token_is_fetched_costs_no_call(fleet
     assert ["us", "them"] == fleet.endpoint.asked
 
 
-def test_secrets_that_cannot_be_read_leave_the_old_token_in_service(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file may be missing for the moment in which it is rewritten."""
-
-    def unreadable() -> list[Credentials]:
-        raise SettingsError("SIPS_CLIENT_SECRET_FILE=/x cannot be read")
-
-    tokens = TokenManager(endpoint.fetch, lambda: [CURRENT])
+def test_secrets_that_cannot_be_read_leave_the_old_token_in_service(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file may be missing for the moment in which it is rewritten; that is told once, and again where it changes."""
+    tokens = fleet.process()
     due = replace(tokens.get(ample()), refresh_at=0.0)
     monkeypatch.setattr(tokens._held, "token", due)
-    monkeypatch.setattr(tokens._refresher, "_credentials", unreadable)
-    assert due is tokens.get(ample())
-    with pytest.raises(TokenUnavailable, match="SIPS_CLIENT_SECRET_FILE=/x cannot be read"):
-        TokenManager(endpoint.fetch, unreadable).get(ample())
+    fleet.pairs, fleet.unreadable = [], (UNREADABLE,)
+    with capture_logs() as lines:
+        for _ in range(2):
+            assert due is tokens.get(ample())
+            tokens._look_at = 0.0
+        fleet.unreadable = (UNREADABLE, "another one")
+        assert due is tokens.get(ample())
+    what = "no client secret can be read; the token is not refreshed"
+    assert [("error", what, UNREADABLE), ("error", what, f"{UNREADABLE}; another one")] == [
+        (line["log_level"], line["event"], line["error"]) for line in lines
+    ]
+    with pytest.raises(SecretUnreadable) as caught:
+        fleet.process(storage=None).get(ample())
+    assert f"no client secret: {UNREADABLE}; another one" == str(caught.value)
+
+
+def test_a_secret_that_cannot_be_read_is_told_while_the_other_pair_serves(fleet: Fleet) -> None:
+    """In a log line, once, and in the refusal of the pair that is left, which does not grow when it is repeated."""
+    fleet.pairs, fleet.unreadable, fleet.endpoint.refused = [NEXT], (UNREADABLE,), {"us-2"}
+    process = fleet.process()
+    with capture_logs() as lines:
+        for _ in range(3):
+            process._look_at = 0.0
+            with pytest.raises(TokenRefused) as caught:
+                process.get(ample())
+        fleet.unreadable, process._look_at = (), 0.0
+        with pytest.raises(TokenRefused, match=r"us-2 is unknown$"):
+            process.get(ample())
+    assert f"us-2 is unknown; the other pair was not tried: {UNREADABLE}" == caught.value.reason
+    told = [(line["log_level"], line.get("error")) for line in lines if "client secret" in line["event"]]
+    assert [("warning", UNREADABLE), ("info", None)] == told
 
 
 def test_a_look_at_the_other_pair_does_not_change_the_pair(fleet: Fleet) -> None:

@@ -64,7 +64,7 @@ ADVICE = {
         ),
         _LATER,
     ),
-    **dict.fromkeys(("sips-forbidden", "sips-token-refused", "sips-unauthorized"), _CREDENTIALS),
+    **dict.fromkeys(("sips-forbidden", "sips-secret-unreadable", "sips-token-refused", "sips-unauthorized"), _CREDENTIALS),
     "delivery-limit": "RabbitMQ gave up on it; `sips-worker dead redrive --id ID`",
 }
 

@@ -11,6 +11,7 @@ from worker.sips.errors import (
     Forbidden,
     Gateway,
     NoAnswer,
+    SecretUnreadable,
     ServerFault,
     TokenRefused,
     TokenUnavailable,
@@ -43,7 +44,7 @@ class End(enum.Enum):
     ANSWERED = "answered"
     #: Nobody answered, or something before SIPS did: a connection, a time-out, a gateway, a page.
     FAILED = "failed"
-    #: Turned away at the door: 401 or 403.
+    #: Turned away at the door, by 401 or 403, or stopped before it for want of a secret.
     REFUSED = "refused"
 
 
@@ -59,7 +60,7 @@ class Verdict(enum.Enum):
 
 def end_of(error: SipsError | None) -> End:
     """How a call ended that raised `error`, or none."""
-    if isinstance(error, TokenRefused | Unauthorized | Forbidden):
+    if isinstance(error, TokenRefused | SecretUnreadable | Unauthorized | Forbidden):
         return End.REFUSED
     if isinstance(error, NoAnswer | Gateway | TokenUnavailable):
         return End.FAILED

@@ -19,7 +19,7 @@ from worker.runtime.outage import End, Row, Verdict, end_of
 from worker.runtime.probe import pause
 from worker.sips import PROBE, SipsError
 from worker.sips.classify import error_of
-from worker.sips.errors import TokenError, TokenRefused
+from worker.sips.errors import SecretUnreadable, TokenError, TokenRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -101,11 +101,11 @@ class Service:
                 self._judge(operation.id, end_of(error), _text(error))
 
     def has_no_token(self, error: TokenError) -> None:
-        """A call could not be made, as there is no token for it; where the credentials were refused, none can be."""
+        """A call could not be made, for want of a token; where credentials were refused or cannot be read, there can be none."""
         with self._lock:
             if self._reason is not None:
                 return
-            if isinstance(error, TokenRefused):
+            if isinstance(error, TokenRefused | SecretUnreadable):
                 self._close(CONFIGURATION_REFUSED, _text(error))
             else:
                 self._judge(error.operation, end_of(error), _text(error))
@@ -136,10 +136,16 @@ class Service:
             log.warning("SIPS is down; its queues are closed until it answers", reason=reason, found=found, **self._place())
         else:
             check = (
-                "SIPS_CLIENT_ID, the client secret and that both belong to this base URL; if only the path of the probe is "
-                "refused, SIPS_PROBE_PATH"
+                "SIPS_CLIENT_ID, the client secret or its file, and that both belong to this base URL; if only the path of the "
+                "probe is refused, SIPS_PROBE_PATH"
             )
-            log.error("SIPS refuses this worker; its queues are closed", reason=reason, found=found, check=check, **self._place())
+            log.error(
+                "SIPS cannot be called as configured; its queues are closed",
+                reason=reason,
+                found=found,
+                check=check,
+                **self._place(),
+            )
         self._look_after()
 
     def _open(self, reason: str) -> None:

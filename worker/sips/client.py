@@ -165,7 +165,7 @@ def make_token_source(
     """The token of the fleet, kept in `storage`; of this process alone without one. `learn` is told of tokens and secrets."""
     return TokenManager(
         TokenEndpoint(settings, transport or Transport(settings)).fetch,
-        settings.credentials,
+        settings.pairs,
         base_url=settings.base_url,
         storage=storage,
         lease_seconds=settings.sips_token_lease_seconds,

@@ -22,7 +22,8 @@ SipsError
 │   └── Unexpected            sips-unexpected         any other status
 └── TokenError                                        there is no token to call with; nothing was sent
     ├── TokenRefused          sips-token-refused      the credentials were refused
-    └── TokenUnavailable      sips-token-unavailable  the token endpoint did not give one
+    ├── TokenUnavailable      sips-token-unavailable  the token endpoint did not give one
+    └── SecretUnreadable      sips-secret-unreadable  no client secret can be read, so nothing was asked
 ```
 
 Messages hold operation ids, codes and path templates: no payload value, name, token, secret or free text of SIPS.
@@ -49,6 +50,7 @@ __all__ = [
     "NotFound",
     "PathUnconfirmed",
     "Rejected",
+    "SecretUnreadable",
     "ServerFault",
     "SipsError",
     "Throttled",
@@ -254,3 +256,12 @@ class TokenUnavailable(TokenError):
     """The token endpoint could not be reached, failed, or answered without a token."""
 
     code = "sips-token-unavailable"
+
+
+class SecretUnreadable(TokenError):
+    """No file with a client secret can be read: mend it, and the worker goes on by itself."""
+
+    code = "sips-secret-unreadable"
+
+    def __str__(self) -> str:
+        return f"no client secret: {self.reason}"

@@ -21,9 +21,9 @@ from worker.sips.token_rules import Held, Standing, standing
 from worker.sips.token_setbacks import OPERATION, again
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from worker.settings import Credentials
+    from worker.settings import Credentials, Pairs
     from worker.sips.deadline import Deadline
     from worker.sips.token_rules import Grant, Token
     from worker.sips.token_storage import TokenStorage
@@ -55,7 +55,7 @@ class TokenManager:
 
     Parameters:
         fetch: Gets a new token with some credentials, within a deadline, or raises `TokenError`; called by one thread at a time.
-        credentials: The pairs to fetch it with, the current one first; raises `SettingsError` where there is none.
+        credentials: The pairs to fetch it with, read anew.
         base_url: Of the SIPS that the token is for.
         storage: What other processes know; by default there are none.
         lease_seconds: How long this process keeps others from fetching, if it dies.
@@ -67,7 +67,7 @@ class TokenManager:
     def __init__(
         self,
         fetch: Callable[[Credentials, Deadline], Grant],
-        credentials: Callable[[], Sequence[Credentials]],
+        credentials: Callable[[], Pairs],
         *,
         base_url: str = "",
         storage: TokenStorage | None = None,
@@ -98,6 +98,7 @@ class TokenManager:
         Raises:
             TokenRefused: The credentials were refused, now or at the last attempt, and no old token serves.
             TokenUnavailable: No token could be had in time, and no old one serves.
+            SecretUnreadable: There is nothing to fetch one with, and no old one serves.
         """
         held = self._held
         token = held.token

@@ -15,17 +15,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
-from worker.settings import SettingsError
-from worker.sips.errors import TokenError, TokenRefused, TokenUnavailable
+from worker.sips.errors import SecretUnreadable, TokenError, TokenRefused, TokenUnavailable
 from worker.sips.token_rules import is_better, issue, taken_over
 from worker.sips.token_seal import entry_key, opened, sealed
 from worker.sips.token_setbacks import OPERATION, OTHER_PAIR_SECONDS, Setbacks
 from worker.sips.token_storage import Alone, OrAlone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from worker.settings import Credentials
+    from worker.settings import Credentials, Pairs
     from worker.sips.deadline import Deadline
     from worker.sips.token_rules import Grant, Held, Token
     from worker.sips.token_storage import Entry, TokenStorage
@@ -60,7 +59,7 @@ class Refresher:
     def __init__(
         self,
         fetch: Callable[[Credentials, Deadline], Grant],
-        credentials: Callable[[], Sequence[Credentials]],
+        credentials: Callable[[], Pairs],
         held: Held,
         *,
         base_url: str,
@@ -80,6 +79,7 @@ class Refresher:
         self._owner = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
         self._used_key = ""
         self._broken: tuple[str, int] | None = None
+        self._unreadable = ""
         self._setbacks = Setbacks()
 
     def refresh(self, deadline: Deadline, patience: float = math.inf) -> Token:
@@ -99,7 +99,7 @@ class Refresher:
             return self._refreshed(first, deadline, patience)
         except TokenRefused as refusal:
             if not others:
-                raise
+                raise self._with_unreadable(refusal) from None
             return self._refreshed_with_other(others[0], deadline, patience, refusal)
 
     def fetch_anyway(self, credentials: Credentials, deadline: Deadline) -> Token:
@@ -123,13 +123,32 @@ class Refresher:
 
     def _pairs(self) -> list[_Pair]:
         """What there is to fetch a token with, read anew; one where both are the same."""
-        try:
-            pairs = [self._pair(credentials) for credentials in self._credentials()]
-        except SettingsError as error:
-            raise TokenUnavailable(OPERATION, str(error)) from None
+        read = self._credentials()
+        self._tell_of_unreadable("; ".join(read.unreadable), is_all=not read.readable)
+        if not read.readable:
+            raise SecretUnreadable(OPERATION, self._unreadable)
+        pairs = [self._pair(credentials) for credentials in read.readable]
         for pair in pairs:
             self._learn(pair.credentials.client_secret)
         return [pair for number, pair in enumerate(pairs) if pair.key not in {before.key for before in pairs[:number]}]
+
+    def _tell_of_unreadable(self, problem: str, *, is_all: bool) -> None:
+        """Once, and again where it is another problem: files are read again and again."""
+        if problem != self._unreadable:
+            self._unreadable = problem
+            if is_all:
+                log.error("no client secret can be read; the token is not refreshed", error=problem)
+            elif problem:
+                log.warning("a client secret cannot be read; the other pair is used", error=problem)
+            else:
+                log.info("every client secret can be read again")
+
+    def _with_unreadable(self, refusal: TokenRefused) -> TokenRefused:
+        """The refusal of the only pair there is; where there should be another one, with why it was not tried."""
+        if not self._unreadable:
+            return refusal
+        reason = f"{refusal.reason}; the other pair was not tried: {self._unreadable}"
+        return TokenRefused(OPERATION, reason, status=refusal.status, retry_after=refusal.retry_after)
 
     def _in_order(self, pairs: list[_Pair]) -> list[_Pair]:
         """First the one with the newest token in the storage, so that all processes take the same for the one in use.

@@ -17,8 +17,10 @@ from tests.acceptance.conftest import example
 from tests.sandbox.calling import Caller, order, order_under
 from tests.sandbox.description import OPERATIONS, answer_problems, resolved, unknown_properties
 from worker.sandbox import Sandbox
+from worker.sandbox.calls import Call
+from worker.sandbox.data import CALL_FOR_PRICE_PRODUCT
 from worker.sandbox.faults import Faults
-from worker.sandbox.routes import CALL_FOR_PRICE_PRODUCT, ROUTES, Call, find
+from worker.sandbox.routes import ROUTES, find
 from worker.sandbox.state import EXAMPLE_ORDER_ID, State
 
 if TYPE_CHECKING:
@@ -33,7 +35,41 @@ REQUESTS = [
     ("ordersList", LIST, "ordersList.request"),
     ("productsV2Price", PRICE, "productsV2Price.request"),
     ("productsV2Price", PRICE, "productsV2Price.introGuide.request"),
+    ("productsPricingV1", "/products/pricing", "productsPricingV1.request"),
+    ("invoicesList", "/invoices/list", "invoicesList.request"),
+    ("productsV2CatalogByItemCodes", "/products/v2/catalog/BRRIV/byItemCodes", "productsV2CatalogByItemCodes.request"),
+    ("productsV2CatalogConvert", "/products/v2/catalog/convert", "productsV2CatalogConvert.request"),
 ]
+
+#: A request of each operation that only reads by its address.
+READS = [
+    ("orderDetails", f"/orders/{EXAMPLE_ORDER_ID}"),
+    ("deliveryDetails", f"/orders/{EXAMPLE_ORDER_ID}/deliveries"),
+    ("deliveryCoordinates", f"/deliveries/v2/coordinates/{EXAMPLE_ORDER_ID}"),
+    ("invoiceDetails", "/invoices/0019073403-001"),
+    ("customerDetails", "/customers/DEMO001"),
+    ("customersValidate", "/customers/validate/?accountNumber=DEMO001"),
+    ("nearestEligibleBranch", "/customers/DEMO001/nearestEligibleBranch?shipToSequenceNumber=1"),
+    ("shipToAddresses", "/customers/DEMO001/shipToAddresses"),
+    ("orderTemplatesV1", "/customers/orderTemplates/DEMO001"),
+    ("orderTemplatesV2", "/customers/v2/orderTemplates/DEMO001"),
+    ("uomConversion", "/products/UOMConversion/TARMS300"),
+    ("branchLocations", "/branches/v2/branchLocations"),
+    ("customerBranchLocations", "/branches/v2/customerBranchLocations/DEMO001?BranchCode=HWPLY"),
+    ("branchDetails", "/branches/3"),
+    ("branchActiveItems", "/branches/3/activeItems"),
+]
+
+#: Documented answer to what it is an answer of: an operation's example request, or its path.
+ANSWERS = {
+    "authenticationToken.guide.response": (TOKEN, "authenticationToken.request"),
+    "ordersV2Submit.sync.response": (SUBMIT, "ordersV2Submit.request"),
+    "productsV2Price.response": (PRICE, "productsV2Price.request"),
+    "productsV2CatalogConvert.response": ("/products/v2/catalog/convert", "productsV2CatalogConvert.request"),
+    "customerDetails.response": ("/customers/DEMO001", None),
+    "customersValidate.response": ("/customers/validate/?accountNumber=DEMO001", None),
+    "branchesV2CustomerBranchLocations.guide.response": ("/branches/v2/customerBranchLocations/DEMO001", None),
+}
 
 
 def types(value: Any) -> Any:
@@ -117,19 +153,27 @@ def test_a_token_is_given_for_a_form_as_for_json(sandbox: Sandbox, path: str) ->
             assert 200 == caller.call("GET", f"/orders/{EXAMPLE_ORDER_ID}/deliveries").status
 
 
-@pytest.mark.parametrize(
-    ("documented", "path", "request_name"),
-    [
-        ("authenticationToken.guide.response", TOKEN, "authenticationToken.request"),
-        ("ordersV2Submit.sync.response", SUBMIT, "ordersV2Submit.request"),
-        ("productsV2Price.response", PRICE, "productsV2Price.request"),
-    ],
-)
-def test_an_answer_has_the_properties_and_types_of_the_documented_one(
-    sips: Caller, documented: str, path: str, request_name: str
-) -> None:
+@pytest.mark.parametrize(("operation", "path"), READS)
+def test_what_the_sandbox_has_is_read_as_described(sips: Caller, operation: str, path: str) -> None:
+    """And what it does not have is not found, where the description knows of that."""
+    assert_documented(operation, sips.call("GET", path), 200)
+    segment = next((name for name in ("DEMO001", EXAMPLE_ORDER_ID, "0019073403-001", "TARMS300", "/3") if name in path), "")
+    if segment and "404" in OPERATIONS[operation][2]["responses"] and operation != "customersValidate":
+        assert_documented(operation, sips.call("GET", path.replace(segment, "/9" if segment == "/3" else "9")), 404)
+
+
+def test_every_operation_of_the_sandbox_has_its_request_here() -> None:
+    """A new route needs a row above."""
+    tried = {operation for operation, *_ in [*REQUESTS, *READS]} | {"deliveriesList", "colorRecommendations"}
+    assert {route.operation for route in ROUTES} == tried
+
+
+@pytest.mark.parametrize("documented", ANSWERS)
+def test_an_answer_has_the_properties_and_types_of_the_documented_one(sips: Caller, documented: str) -> None:
     """Types in documented examples win over guesses."""
-    assert types(example(documented)) == types(sips.call("POST", path, example(request_name)).body)
+    path, request_name = ANSWERS[documented]
+    answer = sips.call("POST", path, example(request_name)) if request_name else sips.call("GET", path)
+    assert types(example(documented)) == types(answer.body)
 
 
 def test_a_queued_answer_has_the_properties_and_types_of_the_reported_one(sips: Caller, control: Control) -> None:
@@ -178,9 +222,8 @@ def test_wrong_credentials_get_no_token(changes: dict[str, Any]) -> None:
     [
         ("ordersV2Submit", "POST", SUBMIT, {}),
         ("ordersList", "POST", LIST, {}),
-        ("orderDetails", "GET", "/orders/1", None),
-        ("deliveryDetails", "GET", f"/orders/{EXAMPLE_ORDER_ID}/deliveries", None),
         ("productsV2Price", "POST", PRICE, {}),
+        *((operation, "GET", path, None) for operation, path in READS),
     ],
 )
 def test_every_call_needs_a_token(sips: Caller, operation: str, method: str, path: str, body: Any, authorization: str) -> None:
@@ -309,12 +352,7 @@ def test_a_price_answers_every_line_that_was_asked(sips: Caller) -> None:
 # Bad requests.
 
 
-BODIES = [
-    ("authenticationToken", TOKEN, "authenticationToken.request"),
-    ("ordersV2Submit", SUBMIT, "ordersV2Submit.request"),
-    ("ordersList", LIST, "ordersList.request"),
-    ("productsV2Price", PRICE, "productsV2Price.request"),
-]
+BODIES = [row for row in REQUESTS if row[2] != "productsV2Price.introGuide.request"]
 
 
 @pytest.mark.parametrize(("operation", "path", "_name"), BODIES)
@@ -399,6 +437,80 @@ def test_whatever_stands_anywhere_in_a_request_gets_a_documented_answer(
     body = replaced(whole, data.draw(st.sampled_from(places(whole))), data.draw(json_values))
     found = find("POST", path)
     assert found
-    answer = found[0].answer(Call({}, body, State(), Faults([]), None))
+    answer = found[0].answer(Call(found[1], body, State(), Faults([]), None))
     assert [] == answer_problems(operation, answer.status, orjson.loads(orjson.dumps(answer.body)))
     assert answer.status in {200, 400, 401}
+
+
+# What the sandbox has fits together.
+
+
+def test_a_customer_is_valid_with_its_own_invoice_only(sips: Caller) -> None:
+    """The right number with the wrong day, amount or customer proves nothing."""
+    own = {"accountNumber": "DEMO001", "invoiceNumber": "0019073403-001"}
+    rows = [
+        ({"accountNumber": "DEMO001"}, "Y"),
+        ({"accountNumber": "NOBODY"}, "N"),
+        (own, "Y"),
+        (own | {"invoiceDate": "2020-09-22", "billedAmount": "3353.83"}, "Y"),
+        (own | {"invoiceDate": "2020-09-23"}, "N"),
+        (own | {"billedAmount": "1"}, "N"),
+        (own | {"accountNumber": "STO1170"}, "N"),
+        (own | {"invoiceNumber": "1"}, "N"),
+    ]
+    for query, indicator in rows:
+        answer = sips.call("GET", f"/customers/validate/?{urlencode(query)}")
+        assert_documented("customersValidate", answer, 200)
+        assert (query, indicator) == (query, answer.body["validIndicator"])
+    assert_documented("customersValidate", sips.call("GET", "/customers/validate/"), 400)
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        ({}, 3),
+        ({"customerCode": "DEMO001"}, 2),
+        ({"customerCode": "NOBODY"}, 0),
+        ({"orderNumber": 16627333, "branchCode": "WSGRA"}, 1),
+        ({"startInvoiceDate": "2023-05-11", "endInvoiceDate": "2023-05-11"}, 1),
+        ({"startInvoiceDate": "2023-05-12"}, 1),
+        ({"rowReturnLimit": 1}, 1),
+    ],
+)
+def test_invoices_are_listed_by_each_filter(sips: Caller, filters: dict[str, Any], found: int) -> None:
+    """Both days count."""
+    answer = sips.call("POST", "/invoices/list", filters)
+    assert_documented("invoicesList", answer, 200)
+    assert found == len(answer.body["invoiceList"])
+
+
+def test_deliveries_of_placed_orders_are_listed(sips: Caller) -> None:
+    """Beside that of the documented order."""
+    placed = int(sips.call("POST", SUBMIT, order(branchCode="HWPLY")).body["orderID"])
+    for filters, ids in [({}, [35818786, placed]), ({"branchCode": "HWPLY"}, [placed]), ({"orderId": 1}, [])]:
+        answer = sips.call("POST", "/orders/deliveries/List", filters)
+        assert_documented("deliveriesList", answer, 200)
+        assert ids == [row["orderId"] for row in answer.body["deliveryList"]]
+
+
+def test_branches_products_and_customers_fit_together(sips: Caller) -> None:
+    """Whatever one answer names, another one knows."""
+    for row in sips.call("GET", "/branches/v2/customerBranchLocations/DEMO001").body:
+        (location,) = sips.call("GET", f"/branches/v2/branchLocations?BranchCode={row['branchCode']}").body
+        assert location["branchName"] == row["branchName"]
+    for branch in sips.call("GET", "/customers/DEMO001/nearestEligibleBranch").body["branchList"]:
+        assert branch["branchCode"] == sips.call("GET", f"/branches/{branch['branchId']}").body["branchCode"]
+    codes = [item["itemCode"] for item in sips.call("GET", "/branches/3/activeItems").body["branchItemList"]]
+    products = sips.call("POST", "/products/v2/catalog/BRRIV/byItemCodes", {"itemCodes": codes}).body
+    assert sorted(codes) == sorted(item["itemCode"] for product in products for item in product["items"])
+    (line,) = sips.call("GET", "/customers/v2/orderTemplates/DEMO001").body
+    assert {product["productId"] for product in line["products"]} <= {product["productID"] for product in products}
+    assert_documented("colorRecommendations", sips.call("POST", "/products/v2/colorRecommendations", {"x": 1}), 200)
+
+
+def test_an_unknown_item_has_no_price(sips: Caller) -> None:
+    """Its message code says so (field evidence)."""
+    item = {"itemCode": "NOTHING", "quantity": 1, "UOM": "EA"}
+    answer = sips.call("POST", "/products/pricing", example("productsPricingV1.request") | {"itemCodeList": [item]})
+    assert_documented("productsPricingV1", answer, 200)
+    assert [(0, 1)] == [(line["price"], line["messageCode"]) for line in answer.body]

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote
 
 from worker.sandbox import routes, wire
+from worker.sandbox.calls import Call, error
 from worker.sandbox.faults import FaultError, Faults
 from worker.sandbox.listener import Listener
 from worker.sandbox.outage import Outage
-from worker.sandbox.routes import Answer, Call
 from worker.sandbox.state import State
 from worker.sandbox.wire import Reply, Request, json_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from worker.sandbox.routes import Route
+    from worker.sandbox.calls import Answer, Route
 
 __all__ = ["Sandbox"]
 
@@ -177,23 +177,23 @@ class Sandbox:
         """The answer to a request that is not worked on."""
         strikes = self._faults.strikes
         if throttle := strikes("throttle", operation, customer):
-            return _reply(routes.error(429, "Too Many Requests"), ("Retry-After", str(throttle["retry_after"])))
+            return _reply(error(429, "Too Many Requests"), ("Retry-After", str(throttle["retry_after"])))
         if strikes("waf", operation, customer) is not None:
             return Reply(403, WAF_PAGE, "text/html")
         if strikes("not_found", operation, customer) is not None:
-            return _reply(routes.error(404, "Not Found"))
+            return _reply(error(404, "Not Found"))
         if refusal := self._unauthorized(operation, customer, request):
             return refusal
         if broken := strikes("error_before", operation, customer):
-            return _reply(routes.error(int(broken["status"]), "System Error"))
+            return _reply(error(int(broken["status"]), "System Error"))
         return None
 
     def _unauthorized(self, operation: str, customer: str | None, request: Request) -> Reply | None:
         if operation == "authenticationToken":
             broken = self._faults.strikes("token_error", operation)
-            return _reply(routes.error(broken["status"], "System Error")) if broken else None
+            return _reply(error(broken["status"], "System Error")) if broken else None
         refused = self._faults.strikes("unauthorized", operation, customer) is not None
-        return _reply(routes.error(401, "Unauthorized")) if refused or not self._bears_token(request) else None
+        return _reply(error(401, "Unauthorized")) if refused or not self._bears_token(request) else None
 
     def _bears_token(self, request: Request) -> bool:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -201,17 +201,18 @@ class Sandbox:
 
     def _work(self, found: tuple[Route, Mapping[str, str]] | None, request: Request, body: Any) -> Answer:
         if found is None:
-            return routes.error(404, "Not Found")
+            return error(404, "Not Found")
         route, parameters = found
         if route.media_types and request.media_type not in route.media_types:
-            return routes.error(400, f"Bad Request: Content-Type must be {' or '.join(route.media_types)}")
+            return error(400, f"Bad Request: Content-Type must be {' or '.join(route.media_types)}")
         decoded = {name: unquote(value) for name, value in parameters.items()}
-        return route.answer(Call(decoded, body, self._state, self._faults, self._credentials))
+        query = routes.parse_query(request.query)
+        return route.answer(Call(decoded, body, self._state, self._faults, self._credentials, query))
 
     def _spoiled(self, operation: str, customer: str | None) -> Reply | None:
         """Another answer than the one that the work came to."""
         if broken := self._faults.strikes("error_after", operation, customer):
-            return _reply(routes.error(int(broken["status"]), "System Error"))
+            return _reply(error(int(broken["status"]), "System Error"))
         if self._faults.strikes("garbage", operation, customer) is not None:
             return Reply(200, NOT_JSON)
         return None

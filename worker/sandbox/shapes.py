@@ -15,7 +15,19 @@ if TYPE_CHECKING:
     Shape: TypeAlias = "dict[str, Rule]"
     Rule: TypeAlias = "Callable[[Any], bool] | Shape | list[Rule]"
 
-__all__ = ["ORDER", "ORDER_LIST", "PRICE", "TOKEN", "faults"]
+__all__ = [
+    "ANY_OBJECT",
+    "CONVERT",
+    "DELIVERY_LIST",
+    "INVOICE_LIST",
+    "ITEM_CODES",
+    "ORDER",
+    "ORDER_LIST",
+    "PRICE",
+    "PRICE_V1",
+    "TOKEN",
+    "faults",
+]
 
 
 def text(value: Any) -> bool:
@@ -131,6 +143,39 @@ PRICE: Shape = {
         {"productId": whole, "productName?": text, "productOptions?": [text], "quantity": number, "uom": filled},
     ],
 }
+
+#: Body of POST /products/pricing. The description requires nothing; this is what an answer can be made from.
+PRICE_V1: Shape = {
+    "sourceSystem?": text,
+    "customerId": filled,
+    "branchCode": filled,
+    "shipToSequenceNumber?": text,
+    "bypassItemValidation?": lambda value: isinstance(value, bool),
+    "itemCodeList": [{"itemCode": filled, "option?": text, "quantity": number, "UOM": filled}],
+}
+
+#: Filters of POST /orders/deliveries/List.
+DELIVERY_LIST: Shape = {"branchCode?": text, "customerCode?": text, "orderId?": whole, "rowReturnLimit?": whole}
+
+#: Filters of POST /invoices/list.
+INVOICE_LIST: Shape = {
+    "branchCode?": text,
+    "customerCode?": text,
+    "shipToSequenceNumber?": text,
+    "startInvoiceDate?": day,
+    "endInvoiceDate?": day,
+    "orderNumber?": whole,
+    "rowReturnLimit?": whole,
+}
+
+#: Body of POST /products/v2/catalog/{branchCode}/byItemCodes.
+ITEM_CODES: Shape = {"itemCodes": [text]}
+
+#: Body of POST /products/v2/catalog/convert.
+CONVERT: Shape = {"BranchId": whole, "Items": [{"GenericItemCode": text}]}
+
+#: Body of POST /products/v2/colorRecommendations, of which nothing is known.
+ANY_OBJECT: Shape = {}
 
 
 def faults(value: Any, rule: Rule, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -28,7 +28,7 @@ LINGER_SECONDS = 1.0
 
 JSON = "application/json; charset=utf-8"
 
-_REQUEST_LINE = re.compile(r"([A-Z]+) (/[^\s?]*)(?:\?\S*)? HTTP/1\.([01])")
+_REQUEST_LINE = re.compile(r"([A-Z]+) (/[^\s?]*)(?:\?(\S*))? HTTP/1\.([01])")
 _LENGTH = re.compile(r"[0-9]{1,20}")
 
 
@@ -38,13 +38,14 @@ class UnreadableRequestError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One whole request; header names are in lower case, the path is still percent-encoded and without its query."""
+    """One whole request; header names are in lower case, path and query are still percent-encoded."""
 
     method: str
     path: str
     headers: Mapping[str, str]
     raw: bytes
     closes: bool = False
+    query: str = ""
 
     @property
     def media_type(self) -> str:
@@ -79,14 +80,15 @@ def read(reader: BufferedReader) -> Request | None:
     match = _REQUEST_LINE.fullmatch(head[0])
     if match is None:
         raise UnreadableRequestError("this is no HTTP/1.1 request line")
-    method, path, minor = match.groups()
+    method, path, query, minor = match.groups()
     headers = _headers(head[1:])
     length = _length(headers)
     raw = reader.read(length)
     if len(raw) < length:
         return None
     connection = headers.get("connection", "").lower()
-    return Request(method, path, headers, raw, closes=connection == "close" or (minor == "0" and connection != "keep-alive"))
+    closes = connection == "close" or (minor == "0" and connection != "keep-alive")
+    return Request(method, path, headers, raw, closes, query or "")
 
 
 def _read_head(reader: BufferedReader) -> list[str] | None:

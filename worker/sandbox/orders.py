@@ -1,0 +1,143 @@
+"""The sandbox's orders and their deliveries. Dates of Order List are compared to the day the order was accepted."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from worker.sandbox import shapes
+from worker.sandbox.calls import Answer, error, found, refusal
+from worker.sandbox.state import EXAMPLE_ORDER_ID
+
+if TYPE_CHECKING:
+    from worker.sandbox.calls import Call
+    from worker.sandbox.state import Order
+
+__all__ = ["deliveries", "details", "list_deliveries", "list_orders", "locate", "submit"]
+
+#: The order of the documented examples: it can always be read, but is never listed among those that were placed.
+EXAMPLE: dict[str, Any] = {
+    "orderId": int(EXAMPLE_ORDER_ID),
+    "orderStatus": "Open",
+    "orderDate": "2021-04-12",
+    "customerCode": "DEMO001",
+    "branchCode": "BRRIV",
+    "shipToSequenceNumber": 1,
+    "PONumber": "5641-8Test",
+    "jobNumber": "",
+    "orderLineItemDetails": [],
+}
+
+
+def submit(call: Call) -> Answer:
+    """Accept an order."""
+    if refused := refusal(call, shapes.ORDER):
+        return refused
+    customer = call.body["customerCode"]
+    queued = call.faults.strikes("queued", "ordersV2Submit", customer)
+    dropped = call.faults.strikes("queued_dropped", "ordersV2Submit", customer)
+    order = call.state.add_order(
+        call.body,
+        queued=queued is not None,
+        dropped=dropped is not None,
+        listed_after=queued["listed_after"] if queued else 0.0,
+    )
+    answer: dict[str, Any]
+    if order.queue_id:
+        answer = {"message": "Order Queued", "orderID": order.queue_id, "queueID": order.queue_id}
+    else:
+        answer = {"message": "Order Submitted", "orderID": order.order_id, "queueID": None}
+    return Answer(200, answer | {"transactionID": order.transaction_id}, order)
+
+
+def list_orders(call: Call) -> Answer:
+    """The orders that match every filter; empty and zero mean "any"."""
+    if refused := refusal(call, shapes.ORDER_LIST):
+        return refused
+    listed = [order for order in call.state.orders() if order.is_listed and _is_wanted(order, call.body)]
+    return Answer(200, {"orderList": limited([_details(order) for order in listed], call.body)})
+
+
+def limited(rows: list[dict[str, Any]], wanted: dict[str, Any]) -> list[dict[str, Any]]:
+    """The first rows, as many as are wanted."""
+    return rows[: max(wanted.get("rowReturnLimit") or 0, 0) or len(rows)]
+
+
+def _is_wanted(order: Order, wanted: dict[str, Any]) -> bool:
+    shown = _details(order)
+    equal = {"PONumber": "PONumber", "customerNumber": "customerCode", "branchCode": "branchCode", "jobNumber": "jobNumber"}
+    equal |= {"orderStatus": "orderStatus", "orderId": "orderId", "shipToSequenceNumber": "shipToSequenceNumber"}
+    if any(wanted.get(asked) and str(wanted[asked]) != str(shown[name]) for asked, name in equal.items()):
+        return False
+    day = order.accepted_at.date()
+    first, last = _day(wanted.get("orderFromDate")), _day(wanted.get("orderToDate"))
+    return (first is None or day >= first) and (last is None or day <= last)
+
+
+def _day(text: Any) -> date | None:
+    try:
+        return date.fromisoformat(str(text)[:10]) if text else None
+    except ValueError:
+        return None
+
+
+def _details(order: Order) -> dict[str, Any]:
+    po = order.body["poDetails"]
+    return {
+        "orderId": int(order.order_id),
+        "orderStatus": "Open",
+        "orderDate": str(po.get("orderDate")),
+        "customerCode": order.body["customerCode"],
+        "branchCode": order.body["branchCode"],
+        "shipToSequenceNumber": order.body.get("shipToSequenceNumber") or 1,
+        "PONumber": order.po_number,
+        "jobNumber": str(po.get("jobNumber") or ""),
+        "orderLineItemDetails": order.body["orderLineItemDetails"],
+    }
+
+
+def _find(call: Call) -> dict[str, Any] | None:
+    """The order that the path names."""
+    order_id = call.parameters["orderId"]
+    if order_id == EXAMPLE_ORDER_ID:
+        return EXAMPLE
+    order = call.state.find_order(order_id)
+    return None if order is None else _details(order)
+
+
+def details(call: Call) -> Answer:
+    """One order."""
+    return found(_find(call))
+
+
+def deliveries(call: Call) -> Answer:
+    """The deliveries of one order."""
+    order = _find(call)
+    return error(404, "Not Found") if order is None else Answer(200, {"deliveryList": [_delivery(order)]})
+
+
+def list_deliveries(call: Call) -> Answer:
+    """The deliveries of the orders that match."""
+    if refused := refusal(call, shapes.DELIVERY_LIST):
+        return refused
+    orders = [EXAMPLE, *(_details(order) for order in call.state.orders() if order.is_listed)]
+    names = ("customerCode", "branchCode", "orderId")
+    matching = [order for order in orders if all(not call.body.get(name) or call.body[name] == order[name] for name in names)]
+    return Answer(200, {"deliveryList": limited([_delivery(order) for order in matching], call.body)})
+
+
+def _delivery(order: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "orderId": order["orderId"],
+        "shipmentNumber": 1,
+        "deliveryStatus": "Pending",
+        "expectedDeliveryDate": "2021-04-15",
+        "deliveredDate": None,
+    }
+
+
+def locate(call: Call) -> Answer:
+    """Where the truck with an order is."""
+    order = _find(call)
+    place = {"status": "Pending", "latitude": 40.92, "longitude": -72.66}
+    return error(404, "Not Found") if order is None else Answer(200, {"orderId": order["orderId"], **place})

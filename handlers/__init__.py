@@ -1,5 +1,5 @@
 """One module per SIPS area: a validated payload in, a result out. Importing this package registers every handler."""
 
-from handlers import deliveries, orders, pricing
+from handlers import branches, customers, deliveries, invoices, orders, pricing, products
 
-__all__ = ["deliveries", "orders", "pricing"]
+__all__ = ["branches", "customers", "deliveries", "invoices", "orders", "pricing", "products"]

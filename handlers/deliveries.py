@@ -1,34 +1,31 @@
-"""Deliveries: `sips.delivery.get`."""
+"""Deliveries: `sips.delivery.get`, `sips.delivery.list`, `sips.delivery.locate`."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from pydantic import Field
-
 from worker.messaging.topology import QUERIES
-from worker.runtime.payload import Code, Identity, Payload, Result, Whole
+from worker.runtime.payload import Code, Filters, Gleaned, Id, Identity, Number, Payload, Result, Whole
 from worker.runtime.registry import command
-from worker.sips import Sips, Unreadable
+from worker.runtime.spelling import read_from, sent_to
+from worker.sips import Sips
 
 
 class DeliveryRequest(Payload):
     """The order whose deliveries are asked for."""
 
-    order_id: Code = Field(coerce_numbers_to_str=True)
+    order_id: Id
 
     def identity(self) -> Identity:
         """The order."""
         return Identity(order_id=self.order_id)
 
 
-class Delivery(Result):
+class Delivery(Result, alias_generator=read_from("deliveryDetails")):
     """One delivery of an order. Dates are SIPS' own texts, without a zone."""
 
-    shipment_number: Whole | None
-    status: str | None
-    expected_delivery_date: str | None
-    delivered_date: str | None
+    shipment_number: Whole | None = None
+    status: str | None = None
+    expected_delivery_date: str | None = None
+    delivered_date: str | None = None
 
 
 class DeliveryList(Result):
@@ -38,20 +35,62 @@ class DeliveryList(Result):
     deliveries: list[Delivery]
 
 
-@command("sips.delivery.get", queue=QUERIES)
+@command("sips.delivery.get", queue=QUERIES, calls=("deliveryDetails",))
 def get_deliveries(request: DeliveryRequest, sips: Sips) -> DeliveryList:
     """Deliveries of one order and their status."""
     answer = sips.call("deliveryDetails", path={"orderId": request.order_id})
-    rows = answer.body.get("deliveryList") if isinstance(answer.body, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise Unreadable("deliveryDetails", "the answer has no deliveryList", answer=answer)
-    return DeliveryList(order_id=request.order_id, deliveries=[_delivery(row) for row in rows])
+    return DeliveryList(order_id=request.order_id, deliveries=answer.parse(list[Delivery], under="deliveryList"))
 
 
-def _delivery(row: dict[str, Any]) -> Delivery:
-    return Delivery(
-        shipment_number=row.get("shipmentNumber"),
-        status=row.get("deliveryStatus"),
-        expected_delivery_date=row.get("expectedDeliveryDate"),
-        delivered_date=row.get("deliveredDate"),
-    )
+class DeliveryQuery(Filters, alias_generator=sent_to("deliveriesList")):
+    """Which deliveries to list."""
+
+    customer_code: Code | None = None
+    branch_code: Code | None = None
+    order_id: Whole | None = None
+
+    def identity(self) -> Identity:
+        """Customer, branch and order."""
+        order_id = None if self.order_id is None else str(self.order_id)
+        return Identity(customer_code=self.customer_code, branch_code=self.branch_code, order_id=order_id)
+
+
+class ListedDelivery(Delivery):
+    """One delivery of any order."""
+
+    order_id: str | None = None
+
+
+class ListedDeliveries(Result):
+    """The deliveries that SIPS lists now."""
+
+    deliveries: list[ListedDelivery]
+
+
+@command("sips.delivery.list", queue=QUERIES, calls=("deliveriesList",))
+def list_deliveries(request: DeliveryQuery, sips: Sips) -> ListedDeliveries:
+    """Deliveries by customer, branch or order."""
+    answer = sips.call("deliveriesList", json=request.to_sips())
+    return ListedDeliveries(deliveries=answer.parse(list[ListedDelivery], under="deliveryList"))
+
+
+class Position(Gleaned):
+    """Where the truck is, in degrees, and what it does."""
+
+    status: str | None = None
+    latitude: Number | None = None
+    longitude: Number | None = None
+
+
+class DeliveryPosition(Result):
+    """The truck of an order; `position` is null where SIPS answers in another form than is known: see `sips.body`."""
+
+    order_id: str
+    position: Position | None
+
+
+@command("sips.delivery.locate", queue=QUERIES, calls=("deliveryCoordinates",))
+def locate_delivery(request: DeliveryRequest, sips: Sips) -> DeliveryPosition:
+    """Where the truck with an order is."""
+    answer = sips.call("deliveryCoordinates", path={"orderId": request.order_id})
+    return DeliveryPosition(order_id=request.order_id, position=answer.glean(Position))

@@ -1,19 +1,19 @@
-"""Orders: `sips.order.submit`, `sips.order.withdraw`, `sips.order.list`."""
+"""Orders: `sips.order.submit`, `sips.order.withdraw`, `sips.order.get`, `sips.order.list`."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from worker.messaging.topology import CONTROL, ORDERS, QUERIES
-from worker.runtime.payload import Code, Identity, Payload, Quantity, Result, Text, Whole
+from worker.runtime.payload import Code, Filters, Gleaned, Id, Identity, Payload, Quantity, Result, Text, Whole
 from worker.runtime.registry import command
+from worker.runtime.spelling import read_from, sent_to
 from worker.runtime.submission import InDoubtError, OrderResult, Submission
 from worker.runtime.withdrawals import Withdrawals
 from worker.sips import Answer, Sips
-from worker.sips.models import OrderListAnswer, OrderListRequest, OrderRow
 
 #: Words that turn "queued" into its contrary; then nobody can tell what became of the order.
 DENIALS = frozenset({"not", "never", "cannot", "can't", "couldn't", "wasn't", "failed", "unable", "error"})
@@ -66,7 +66,7 @@ class OrderRequest(Payload):
         return Identity(customer_code=self.customer_code, branch_code=self.branch_code, po_number=self.po_details.po_number)
 
 
-@command("sips.order.submit", queue=ORDERS, changes=True)
+@command("sips.order.submit", queue=ORDERS, calls=("ordersV2Submit",), changes=True)
 def submit_order(order: OrderRequest, sips: Sips, submission: Submission) -> OrderResult:
     """Place an order, at most once."""
     own = {
@@ -129,8 +129,45 @@ def withdraw_order(request: Withdrawal, withdrawals: Withdrawals) -> WithdrawalR
     return WithdrawalResult(status="withdrawn", idempotency_key=request.idempotency_key)
 
 
-class OrderQuery(Payload):
-    """Which orders to list; at least one filter, as SIPS' answer to none is not known. Dates are SIPS' own, without a zone."""
+class OrderReference(Payload):
+    """The order that is asked for."""
+
+    order_id: Id
+
+    def identity(self) -> Identity:
+        """The order."""
+        return Identity(order_id=self.order_id)
+
+
+class OrderDetails(Gleaned, alias_generator=read_from("orderDetails")):
+    """What SIPS tells of one order beside its lines, which stand in `sips.body`. Dates have no zone."""
+
+    order_id: str | None = None
+    order_status: str | None = None
+    order_date: str | None = None
+    customer_code: str | None = None
+    branch_code: str | None = None
+    ship_to_sequence_number: Whole | None = None
+    po_number: str | None = None
+    job_number: str | None = None
+
+
+class OrderAnswer(Result):
+    """One order; `order` is null where SIPS answers in another form than is known: see `sips.body`."""
+
+    order_id: str
+    order: OrderDetails | None
+
+
+@command("sips.order.get", queue=QUERIES, calls=("orderDetails",))
+def get_order(request: OrderReference, sips: Sips) -> OrderAnswer:
+    """One order and its status, by its order id."""
+    answer = sips.call("orderDetails", path={"orderId": request.order_id})
+    return OrderAnswer(order_id=request.order_id, order=answer.glean(OrderDetails))
+
+
+class OrderQuery(Filters, alias_generator=sent_to("ordersList")):
+    """Which orders to list. Dates are SIPS' own, without a zone."""
 
     customer_code: Code | None = None
     branch_code: Code | None = None
@@ -140,13 +177,6 @@ class OrderQuery(Payload):
     order_status: Code | None = None
     from_date: Code | None = None
     to_date: Code | None = None
-    limit: int | None = Field(default=None, ge=1, le=10_000)
-
-    @model_validator(mode="after")
-    def _asks_for_something(self) -> Self:
-        if not self.model_dump(exclude_none=True, exclude={"limit"}):
-            raise ValueError("give at least one filter, such as customerCode or poNumber")
-        return self
 
     def identity(self) -> Identity:
         """Customer, branch, PO number and order."""
@@ -154,16 +184,16 @@ class OrderQuery(Payload):
         return Identity(self.customer_code, self.branch_code, self.po_number, order_id)
 
 
-class ListedOrder(Result):
+class ListedOrder(Result, alias_generator=read_from("ordersList")):
     """One order as SIPS lists it."""
 
-    order_id: str | None
-    order_status: str | None
-    order_date: str | None
-    customer_code: str | None
-    branch_code: str | None
-    po_number: str | None
-    job_number: str | None
+    order_id: str | None = None
+    order_status: str | None = None
+    order_date: str | None = None
+    customer_code: str | None = None
+    branch_code: str | None = None
+    po_number: str | None = None
+    job_number: str | None = None
 
 
 class ListedOrders(Result):
@@ -172,34 +202,11 @@ class ListedOrders(Result):
     orders: list[ListedOrder]
 
 
-@command("sips.order.list", queue=QUERIES)
+@command("sips.order.list", queue=QUERIES, calls=("ordersList",))
 def list_orders(request: OrderQuery, sips: Sips) -> ListedOrders:
     """Orders by customer, PO number, dates and more."""
-    query = OrderListRequest(
-        customerNumber=request.customer_code,
-        branchCode=request.branch_code,
-        PONumber=request.po_number,
-        jobNumber=request.job_number,
-        orderId=request.order_id,
-        orderStatus=request.order_status,
-        orderFromDate=request.from_date,
-        orderToDate=request.to_date,
-        rowReturnLimit=request.limit,
-    )
-    rows = sips.call("ordersList", json=query).parse(OrderListAnswer).orderList
-    return ListedOrders(orders=[_listed(row) for row in rows])
-
-
-def _listed(row: OrderRow) -> ListedOrder:
-    return ListedOrder(
-        order_id=row.orderId,
-        order_status=row.orderStatus,
-        order_date=row.orderDate,
-        customer_code=row.customerCode,
-        branch_code=row.branchCode,
-        po_number=row.PONumber,
-        job_number=row.jobNumber,
-    )
+    answer = sips.call("ordersList", json=request.to_sips())
+    return ListedOrders(orders=answer.parse(list[ListedOrder], under="orderList"))
 
 
 def _id(value: Any) -> str | None:

@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
+from tests.sandbox.description import request_problems
 from tests.sips.making import ample, settings
-from tests.sips.servers import TOKEN_PATH, Peer, Server, answer, token_answer
+from tests.sips.servers import TOKEN_PATH, Peer, Received, Server, answer, token_answer
 from worker.runtime.submission import Submission
 from worker.sandbox import Sandbox
-from worker.sips import Sips, SipsClient
+from worker.sips import Sips, SipsClient, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from worker.sips import Answer, Deadline, Operation
+    from worker.sips.transport import Request
 
 #: The worker's own fields of every order in these tests.
 SUBMISSION = Submission("0b54be43-0d87-5b2e-9b0a-6f1f7f5a3c11", "2026-01-15T08:05:00.123", "5641-8Test")
@@ -31,6 +35,7 @@ class Scripted:
         self.body: Any = None
         self.status = 200
         self.sent: list[bytes] = []
+        self.received: list[Received] = []
         self._server = Server(self._script)
 
     def _script(self, peer: Peer) -> None:
@@ -39,6 +44,7 @@ class Scripted:
                 peer.send(token_answer())
             else:
                 self.sent.append(request.body)
+                self.received.append(request)
                 peer.send(answer(self.body, status=self.status))
 
     @contextlib.contextmanager
@@ -55,6 +61,21 @@ class Scripted:
         """What a handler gets that is answered so."""
         self.body, self.status = body, status
         return Sips(self._client, ample())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _described() -> Iterator[None]:
+    """Every request of the client is one that SIPS' description knows, and as it wants it."""
+    send = Transport.send
+
+    def checked(self: Transport, operation: Operation, request: Request, deadline: Deadline) -> Answer:
+        target = request.url.removeprefix(self.base_url)
+        assert [] == request_problems(operation.id, request.method, target, request.body)
+        return send(self, operation, request, deadline)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Transport, "send", checked)
+        yield
 
 
 @pytest.fixture(autouse=True)

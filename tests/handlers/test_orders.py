@@ -62,7 +62,7 @@ def test_the_documented_order_is_a_payload_as_it_stands(scripted: Scripted) -> N
 def test_unknown_properties_are_passed_on_untouched(scripted: Scripted) -> None:
     """At every level, and whatever they hold; null is a value."""
     new = {"deep": [{"a_b": None, "C": 1.50, "": "ü"}], "big": 2**63}
-    payload = example("ordersV2Submit.request") | {"shipToSequenceNumber": 2, "brandNew": new, "notes": None}
+    payload = example("ordersV2Submit.request") | {"shipToSequenceNumber": 2, "brandNew": new, "memo": None}
     contact = payload["customerContactInfo"]
     for place in (payload["poDetails"], payload["orderLineItemDetails"][1], contact, contact["customerContactAddress"]):
         place["brandNew"] = new

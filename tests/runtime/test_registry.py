@@ -81,14 +81,17 @@ def test_a_handler_that_changes_something_tells_of_an_order() -> None:
         command("sips.question.ask", queue=ORDERS, changes=True, into=Registry())(answer)
 
 
+def test_a_handler_calls_what_sips_has() -> None:
+    """Else its commands would all end in a fault."""
+    with pytest.raises(ValueError, match=r"sips\.question\.ask calls askQuestion, which SIPS does not have"):
+        command("sips.question.ask", queue=QUERIES, calls=("ordersList", "askQuestion"), into=Registry())(answer)
+
+
 def test_importing_the_handlers_registers_them() -> None:
-    """What this version offers."""
+    """What changes something has a queue of its own, so has what must never wait; all else reads."""
     assert handlers.__all__
 
-    assert {
-        "sips.delivery.get": QUERIES,
-        "sips.order.list": QUERIES,
-        "sips.order.submit": ORDERS,
-        "sips.order.withdraw": CONTROL,
-        "sips.pricing.fetch": QUERIES,
-    } == registry.bindings()
+    special = {"sips.order.submit": ORDERS, "sips.order.withdraw": CONTROL}
+    reading = {handler.type: QUERIES for handler in registry if not handler.changes and handler.port is Sips}
+    assert special | reading == registry.bindings()
+    assert "sips.pricing.fetch" in reading

@@ -1,8 +1,11 @@
-"""SIPS' description (`tests/data/sips/openapi.yaml`), and what an answer has to be by it."""
+"""SIPS' description (`tests/data/sips/openapi.yaml`), and what requests and answers have to be by it."""
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import yaml
 from openapi_schema_validator import OAS31Validator
@@ -39,6 +42,40 @@ def problems(schema: dict[str, Any], value: Any) -> list[str]:
     """What is wrong with a value by a schema of the description."""
     validator = OAS31Validator({**schema, "components": DOCUMENT["components"]})
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(value)]
+
+
+def request_problems(operation: str, method: str, target: str, body: bytes | None) -> list[str]:
+    """What is wrong with a request: its method, path, query, or its body by the operation's schema.
+
+    What the description itself only guesses to be required (`x-required-confidence: inferred`) may be missing: a documented
+    example goes without some of it.
+    """
+    wanted, template, row = OPERATIONS[operation]
+    parts = urlsplit(target)
+    pattern = "|".join(re.sub(r"\{\w+\}", "[^/]+", path) for path in (template, *row.get("x-path-variants", [])))
+    found = [] if (method, bool(re.fullmatch(pattern, parts.path))) == (wanted, True) else [f"{operation}: {method} {target}"]
+    found += _parameter_problems(operation, dict(parse_qsl(parts.query, keep_blank_values=True)))
+    if "requestBody" not in row:
+        return found if body is None else [*found, f"{operation} has no body"]
+    is_form = body is not None and not body.startswith((b"{", b"["))
+    value = dict(parse_qsl((body or b"").decode())) if is_form else json.loads(body or b"null")
+    return found + problems(_without_guesses(request_schema(operation)), value)
+
+
+def _parameter_problems(operation: str, query: dict[str, str]) -> list[str]:
+    rows = [resolved(row) for row in OPERATIONS[operation][2].get("parameters", [])]
+    described = {row["name"]: row for row in rows if row["in"] == "query"}
+    found = [f"{operation} has no query parameter {name}" for name in query if name not in described]
+    found += [f"{operation} needs {name}" for name, row in described.items() if row["required"] and not query.get(name)]
+    for name in query.keys() & described.keys():
+        schema = described[name]["schema"]
+        value = query[name] if schema["type"] == "string" else json.loads(query[name])
+        found += problems(schema, value)
+    return found
+
+
+def _without_guesses(schema: dict[str, Any]) -> dict[str, Any]:
+    return {name: rule for name, rule in schema.items() if name != "required" or "x-required-confidence" not in schema}
 
 
 def answer_problems(operation: str, status: int, body: Any) -> list[str]:

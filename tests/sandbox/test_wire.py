@@ -38,13 +38,14 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 def test_a_request_is_read() -> None:
-    """Header names in lower case, the media type without parameters, the query left out."""
+    """Header names in lower case, the media type without parameters, path and query apart and as they were encoded."""
     assert Request("GET", "/orders/1", {}, b"") == read(reader(GET))
     request = read(reader(PUT.replace(b"faults", b"faults?a=/b%20")))
     assert request
-    assert ("PUT", "/_sandbox/faults", "application/json", b"{}", "x") == (
+    assert ("PUT", "/_sandbox/faults", "a=/b%20", "application/json", b"{}", "x") == (
         request.method,
         request.path,
+        request.query,
         request.media_type,
         request.raw,
         request.headers["host"],

@@ -10,7 +10,7 @@ import pytest
 
 from worker.sips.answers import Answer, is_json, media_type, parse_json, parse_retry_after
 from worker.sips.errors import Executed, Unreadable
-from worker.sips.models import OrderListAnswer, PriceLine
+from worker.sips.models import OrderListAnswer, OrderRow
 
 
 def answered(body: Any) -> Answer:
@@ -23,7 +23,7 @@ def test_a_body_is_read_as_a_model() -> None:
     orders = answered({"orderList": [{"orderId": 35818786, "new": 1}]}).parse(OrderListAnswer)
     assert "35818786" == orders.orderList[0].orderId
     assert {"new": 1} == orders.orderList[0].model_extra
-    assert [0.25] == [line.price for line in answered([{"price": 0.25}]).parse(list[PriceLine])]
+    assert ["7"] == [row.PONumber for row in answered([{"PONumber": 7}]).parse(list[OrderRow])]
 
 
 @pytest.mark.parametrize("body", [None, [], {}, {"orderList": {}}, {"orderList": ["Jane Doe"]}])
@@ -36,6 +36,28 @@ def test_another_shape_is_unreadable(body: Any) -> None:
     assert "shape at /" in str(caught.value)
     assert "Jane" not in str(caught.value)
     assert caught.value.__context__ is None
+
+
+def test_a_part_of_a_body_is_read_under_its_name() -> None:
+    """And a body without it is unreadable, also where it is a list itself: the description says where the list is."""
+    assert ["1"] == [row.orderId for row in answered({"rows": [{"orderId": 1}]}).parse(list[OrderRow], under="rows")]
+    bodies: list[Any] = [{"other": []}, [], None, {"rows": None}]
+    for body in bodies:
+        with pytest.raises(Unreadable, match=r"shape at /rows/?;"):
+            answered(body).parse(list[OrderRow], under="rows")
+    with pytest.raises(Unreadable, match=r"shape at /rows/1;"):
+        answered({"rows": [{}, 1]}).parse(list[OrderRow], under="rows")
+
+
+def test_what_no_page_documents_is_read_as_far_as_it_can_be() -> None:
+    """A guess that does not hold is no fault of the answer."""
+    for body in ({"rows": [{"orderId": 1}]}, [{"orderId": 1}]):
+        (row,) = answered(body).glean(list[OrderRow], under="rows") or []
+        assert "1" == row.orderId
+    others: list[Any] = [{"other": []}, {"rows": {}}, None, [1], 1]
+    for other in others:
+        assert answered(other).glean(list[OrderRow], under="rows") is None
+    assert answered([]).glean(OrderRow) is None
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from worker.sips.errors import (
     Unexpected,
     Unreadable,
 )
-from worker.sips.operations import OPERATIONS, Operation, resolve
+from worker.sips.operations import OPERATIONS, Confidence, Operation, resolve
 
 SUBMIT = OPERATIONS["ordersV2Submit"]
 LIST = OPERATIONS["ordersList"]
@@ -108,6 +108,21 @@ def test_the_meaning_of_an_answer(
     assert meaning == classify(operation, status, media_type, body_is_json=is_json)
     if meaning is not None:
         assert done == executed(meaning, status)
+
+
+@pytest.mark.parametrize("operation", [row for row in OPERATIONS.values() if row.confidence is Confidence.PLACEHOLDER])
+@pytest.mark.parametrize("status", [404, 405])
+@pytest.mark.parametrize("media_type", [JSON, HTML, NONE])
+def test_a_guessed_path_that_is_not_there_is_never_a_missing_thing(operation: Operation, status: int, media_type: str) -> None:
+    """Whoever says so; once the path was set, a 404 speaks of the thing."""
+    assert PathUnconfirmed is classify(operation, status, media_type, body_is_json=media_type == JSON)
+    confirmed = resolve(operation, {operation.id: f"/v9{operation.path}"})
+    assert NotFound is classify(confirmed, 404, JSON, body_is_json=True)
+
+
+def test_twelve_paths_are_guesses() -> None:
+    """As many as the description says."""
+    assert 12 == [row.confidence for row in OPERATIONS.values()].count(Confidence.PLACEHOLDER)
 
 
 def test_a_success_is_no_error() -> None:

@@ -1,17 +1,47 @@
-"""The base of every command's payload: one spelling (camelCase), tolerant of more, and what logs and subjects need of it."""
+"""The base of every command's payload and result: one spelling (camelCase), tolerant of more, and what logs need of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WrapValidator
-from pydantic.alias_generators import to_camel
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
+
+from worker.runtime.spelling import by_spelling, one_spelling_each, read_from, sent_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Code", "Identity", "Number", "Payload", "Quantity", "Result", "Text", "Whole", "guess_identity"]
+__all__ = [
+    "Code",
+    "Day",
+    "Filters",
+    "Gleaned",
+    "Id",
+    "Identity",
+    "Latitude",
+    "Limit",
+    "Longitude",
+    "Number",
+    "Payload",
+    "Quantity",
+    "Result",
+    "Text",
+    "Whole",
+    "guess_identity",
+]
 
 
 def _no_boolean(value: Any) -> Any:
@@ -39,11 +69,27 @@ def _no_nul(value: str) -> str:
     return value
 
 
+def _is_day(value: str) -> str:
+    date.fromisoformat(value)
+    return value
+
+
 #: Text that must say something: SIPS refuses blank values, and white space around a code is never meant.
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_no_nul)]
 
 #: Text that names something at SIPS: it stands in log lines, URLs and the headers of events, which must fit one frame.
 Code = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_no_nul)]
+
+#: What names something, where SIPS shows it as a number on one page and as text on another.
+Id = Annotated[
+    str,
+    Field(coerce_numbers_to_str=True),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    AfterValidator(_no_nul),
+]
+
+#: A business date, passed on as it is given.
+Day = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^\d{4}-\d{2}-\d{2}$"), AfterValidator(_is_day)]
 
 #: A whole number.
 Whole = Annotated[int, BeforeValidator(_no_boolean), AfterValidator(_fits)]
@@ -53,6 +99,13 @@ Number = Annotated[float, BeforeValidator(_no_boolean)]
 
 #: How much of something.
 Quantity = Annotated[float, Field(gt=0), WrapValidator(_as_given)]
+
+#: Most rows of a list; 0 leaves it to SIPS, as the documented example does.
+Limit = Annotated[int, Field(ge=0, le=10_000), BeforeValidator(_no_boolean)]
+
+#: A place, in degrees.
+Latitude = Annotated[float, Field(ge=-90, le=90), BeforeValidator(_no_boolean)]
+Longitude = Annotated[float, Field(ge=-180, le=180), BeforeValidator(_no_boolean)]
 
 
 #: Characters of a customer code that is taken from a payload which failed its checks.
@@ -70,10 +123,16 @@ class Identity:
 
 
 class Payload(BaseModel):
-    """What a command carries. Properties that the model does not know are kept, and sent to SIPS where it sends a body."""
+    """What a command carries. Properties that the model does not know are kept, and sent to SIPS where it sends a body.
+
+    A subclass for an operation that spells names otherwise says so: `class Query(Payload, alias_generator=sent_to(...))`.
+    """
+
+    #: Every spelling that SIPS may take for a property of ours.
+    _spellings: ClassVar[dict[str, str]] = {}
 
     model_config = ConfigDict(
-        alias_generator=to_camel,
+        alias_generator=sent_to(),
         validate_by_name=True,
         validate_by_alias=True,
         serialize_by_alias=True,
@@ -81,6 +140,16 @@ class Payload(BaseModel):
         allow_inf_nan=False,
         hide_input_in_errors=True,
     )
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_kwargs: Any) -> None:
+        cls._spellings = by_spelling(cls)
+
+    @model_validator(mode="after")
+    def _is_spelled_once(self) -> Self:
+        if self.__pydantic_extra__:
+            one_spelling_each(self.__pydantic_extra__, self._spellings)
+        return self
 
     def identity(self) -> Identity:
         """The codes of this payload; a payload without any has none."""
@@ -99,16 +168,60 @@ class Payload(BaseModel):
         return {name: value for name, value in body.items() if name.casefold() not in taken} | dict(own)
 
 
+class Filters(Payload):
+    """What to list; at least one filter, as SIPS' answer to none is not known."""
+
+    limit: Limit | None = None
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        if not self.model_dump(exclude_none=True, exclude={"limit"}):
+            raise ValueError("give at least one filter beside limit, such as customerCode")
+        return self
+
+    def to_sips(self, own: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The body for SIPS: as of any payload, without filters that are null."""
+        return {name: value for name, value in super().to_sips(own).items() if value is not None}
+
+
 class Result(BaseModel):
-    """What a handler returns; becomes `result` of `.succeeded`, in camelCase."""
+    """What a handler returns; becomes `result` of `.succeeded`, in camelCase.
+
+    It is read from SIPS' answer as it stands: what is missing is null, a number may come where text is expected, and what it
+    does not know is left to `sips.body`. One with names that SIPS spells otherwise: `class Row(Result,
+    alias_generator=read_from(...))`.
+    """
 
     model_config = ConfigDict(
-        alias_generator=to_camel,
+        alias_generator=read_from(),
         validate_by_name=True,
         validate_by_alias=True,
         serialize_by_alias=True,
         allow_inf_nan=False,
+        coerce_numbers_to_str=True,
+        json_schema_serialization_defaults_required=True,
     )
+
+
+class Gleaned(Result):
+    """A result of an answer that no page documents: a property of another type is null, as if it were missing.
+
+    Where SIPS' answer has none of its properties, it is not this at all: see `Answer.glean`.
+    """
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _null_where_unreadable(cls, value: Any, read: Callable[[Any], Any]) -> Any:
+        try:
+            return read(value)
+        except ValidationError:
+            return None
+
+    @model_validator(mode="after")
+    def _is_known(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("no property of it is known")
+        return self
 
 
 def guess_identity(data: Any) -> Identity:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from worker.messaging.topology import WORK_QUEUES
 from worker.runtime.payload import Payload, Result
 from worker.runtime.submission import OrderResult
+from worker.sips import OPERATIONS
 
 if TYPE_CHECKING:
     import builtins
@@ -31,6 +32,7 @@ class Handler:
         port: what the function is given beside the payload: `Sips`, or `Withdrawals`.
         changes: whether it changes something at SIPS; then it is never repeated on a guess.
         summary: first line of the function's docstring.
+        calls: ids of the SIPS operations that it calls, one of them for each command.
     """
 
     type: str
@@ -41,6 +43,7 @@ class Handler:
     port: builtins.type[object]
     changes: bool
     summary: str
+    calls: tuple[str, ...] = ()
 
 
 class Registry:
@@ -53,12 +56,14 @@ class Registry:
         """Register a handler.
 
         Raises:
-            ValueError: its type is taken, or its queue is no work queue.
+            ValueError: its type is taken, its queue is no work queue, or it calls what is no operation of SIPS.
         """
         if handler.type in self._handlers:
             raise ValueError(f"two handlers for {handler.type}")
         if handler.queue not in WORK_QUEUES:
             raise ValueError(f"{handler.type} names the queue {handler.queue}, which is no work queue")
+        if unknown := set(handler.calls) - OPERATIONS.keys():
+            raise ValueError(f"{handler.type} calls {', '.join(sorted(unknown))}, which SIPS does not have")
         self._handlers[handler.type] = handler
 
     def find(self, command_type: str) -> Handler | None:
@@ -78,11 +83,12 @@ registry = Registry()
 
 
 def command(
-    command_type: str, *, queue: str, changes: bool = False, into: Registry = registry
+    command_type: str, *, queue: str, calls: tuple[str, ...] = (), changes: bool = False, into: Registry = registry
 ) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
     """Register the function below as the handler of `command_type`.
 
-    The annotations of its first parameter and of its return value are the payload's and the result's models.
+    `calls` are the SIPS operations it may call. The annotations of its first parameter and of its return value are the
+    payload's and the result's models.
     """
 
     def register(function: Callable[..., Result]) -> Callable[..., Result]:
@@ -98,6 +104,7 @@ def command(
                 port=hints[second],
                 changes=changes,
                 summary=(inspect.getdoc(function) or "").split("\n")[0],
+                calls=calls,
             )
         )
         return function

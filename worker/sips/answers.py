@@ -49,22 +49,33 @@ class Answer:
     seconds: float
     retry_after: float | None = None
 
-    def parse(self, shape: type[Shape]) -> Shape:
-        """The body as a model, or as a list of models (`list[PriceLine]`).
+    def parse(self, shape: type[Shape], under: str | None = None) -> Shape:
+        """The body as a model or as a list of models (`list[PriceLine]`), or so what stands in it `under` a name.
 
         Raises:
             Unreadable: The body has another shape; the message names the places, never the values.
         """
         adapter: TypeAdapter[Shape] = _adapter(cast("Any", shape))
+        properties = self.body if isinstance(self.body, dict) else {}
         try:
-            return adapter.validate_python(self.body)
+            return adapter.validate_python(self.body if under is None else properties.get(under))
         except ValidationError as error:
-            places = ", ".join(_pointer(problem["loc"]) for problem in error.errors(include_url=False)[:3])
+            root = () if under is None else (under,)
+            places = ", ".join(_pointer((*root, *problem["loc"])) for problem in error.errors(include_url=False)[:3])
         raise Unreadable(
             self.operation,
             f"the answer has not the expected shape at {places}; compare it with the operation's model",
             answer=self,
         )
+
+    def glean(self, shape: type[Shape], under: str = "") -> Shape | None:
+        """As `parse`, for an answer that no page documents: what cannot be read is `None`, and `under` may be left out."""
+        adapter: TypeAdapter[Shape] = _adapter(cast("Any", shape))
+        properties = self.body if isinstance(self.body, dict) else {}
+        try:
+            return adapter.validate_python(properties.get(under, self.body))
+        except ValidationError:
+            return None
 
 
 @lru_cache(maxsize=64)

@@ -1,38 +1,19 @@
 # ruff: noqa: N815 - the names are SIPS' own
-"""The JSON bodies of SIPS as SIPS spells them, for the operations that have a handler.
+"""The JSON bodies of SIPS that the worker itself sends and reads, as SIPS spells them: tokens, and the look for an order.
 
-Tolerant on purpose: most shapes were read from examples and many are inferred (`tests/data/sips/openapi.yaml` marks
-which). So an answer's properties are optional, unknown ones are kept, and a number where text is expected is read as
-text. Required is only what the answer would be useless without. Requests require what the description requires.
+Those of commands are read by the models in `handlers`. Tolerant on purpose: the list of orders is inferred. So an
+answer's properties are optional, unknown ones are kept, and a number where text is expected is read as text. Required is
+only what the answer would be useless without.
 """
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-__all__ = [
-    "Address",
-    "CustomerContactInfo",
-    "Delivery",
-    "DeliveryListAnswer",
-    "OrderLine",
-    "OrderListAnswer",
-    "OrderListRequest",
-    "OrderRow",
-    "OrderSubmitAnswer",
-    "OrderSubmitRequest",
-    "PoDetails",
-    "PriceLine",
-    "PriceRequest",
-    "PriceRequestLine",
-    "SipsModel",
-    "TokenAnswer",
-    "TokenRequest",
-]
+__all__ = ["OrderListAnswer", "OrderListRequest", "OrderRow", "SipsModel", "TokenAnswer", "TokenRequest"]
 
-Number = int | float
 #: Ids and codes that one page shows as a number and another as text.
 Id = int | str
 
@@ -63,80 +44,6 @@ class TokenAnswer(SipsModel):
     access_token: str
     token_type: Any = None
     expires_in: Any = None
-
-
-class Address(SipsModel):
-    """A ship-to or contact address; `name` on a ship-to only."""
-
-    name: str | None = None
-    addressLine1: str | None = None
-    addressLine2: str | None = None
-    addressLine3: str | None = None
-    city: str | None = None
-    state: str | None = None
-    zipCode: str | None = None
-
-
-class PoDetails(SipsModel):
-    """The purchase order; dates are YYYY-MM-DD without a zone."""
-
-    poNumber: str
-    orderDate: str
-    reference: str | None = None
-    jobNumber: str | None = None
-    expectedDeliveryDate: str | None = None
-    expectedDeliveryTime: str | None = None
-    orderType: str | None = None
-    shippingMethod: str | None = None
-
-
-class CustomerContactInfo(SipsModel):
-    """Whom the branch calls; an empty name, phone or address is refused (field evidence)."""
-
-    customerContactName: str | None = None
-    customerContactPhone: str | None = None
-    customerContactEmail: str | None = None
-    customerContactAddress: Address | None = None
-    additionalContactEmails: list[str] | None = None
-
-
-class OrderLine(SipsModel):
-    """One product of an order; `option` is "N/A" for products without a colour."""
-
-    productId: int
-    quantity: Number
-    uom: str
-    productName: str | None = None
-    option: str | None = None
-    price: Number | None = None
-    customerItem: str | None = None
-
-
-class OrderSubmitRequest(SipsModel):
-    """Body of POST /orders/v2/Submit; `transactionDate` is a date and time without a zone."""
-
-    sourceSystem: str
-    customerCode: str
-    jobAccountNumber: int
-    branchCode: str
-    accountNumber: str
-    transactionID: str
-    transactionDate: str
-    shipTo: Address
-    poDetails: PoDetails
-    orderLineItemDetails: list[OrderLine] = Field(min_length=1)
-    customerContactInfo: CustomerContactInfo
-    shipToSequenceNumber: int | None = None
-    notes: str | None = None
-
-
-class OrderSubmitAnswer(SipsModel):
-    """What a submit answers: an order (orderID, no queueID) or a place in the queue (queueID)."""
-
-    message: str | None = None
-    transactionID: str | None = None
-    orderID: str | None = None
-    queueID: str | None = None
 
 
 class OrderListRequest(SipsModel):
@@ -174,57 +81,3 @@ class OrderListAnswer(SipsModel):
     """The orders that match (inferred shape); an answer without the list says nothing, not "none"."""
 
     orderList: list[OrderRow]
-
-
-class Delivery(SipsModel):
-    """One delivery of an order (inferred shape)."""
-
-    orderId: str | None = None
-    shipmentNumber: Id | None = None
-    deliveryStatus: str | None = None
-    expectedDeliveryDate: str | None = None
-    deliveredDate: str | None = None
-
-
-class DeliveryListAnswer(SipsModel):
-    """The deliveries of an order (inferred shape)."""
-
-    deliveryList: list[Delivery]
-
-
-class PriceRequestLine(SipsModel):
-    """One product to price."""
-
-    productId: int
-    quantity: Number
-    uom: str
-    productName: str | None = None
-    productOptions: list[str] | None = None
-
-
-class PriceRequest(SipsModel):
-    """Body of POST /products/v2/price; spelled `transactionId` here, `transactionID` on a submit."""
-
-    sourceSystem: str
-    customerCode: str
-    branchCode: str
-    transactionId: str
-    jobAccountNumber: int
-    productList: list[PriceRequestLine] = Field(min_length=1)
-
-
-class PriceLine(SipsModel):
-    """The price of one product; 0 means "ask the branch", a `messageCode` other than 0 that the line was not priced."""
-
-    itemCode: str | None = None
-    productId: Id | None = None
-    productName: str | None = None
-    productOptions: list[str | None] | None = None
-    priceUOM: str | None = None
-    requestedUOM: str | None = None
-    uomConversionFactor: Number | None = None
-    price: Number | None = None
-    availableStatus: str | None = None
-    transactionId: str | None = None
-    message: str | None = None
-    messageCode: Id | None = None

@@ -9,27 +9,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from worker.settings import SettingsError
 from worker.sips.errors import UnsafePath
-from worker.sips.models import (
-    DeliveryListAnswer,
-    OrderListAnswer,
-    OrderListRequest,
-    OrderSubmitAnswer,
-    OrderSubmitRequest,
-    PriceLine,
-    PriceRequest,
-    TokenAnswer,
-    TokenRequest,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from worker.sips.models import SipsModel
 
 __all__ = ["OPERATIONS", "Confidence", "Kind", "Operation", "resolve", "resolve_all"]
 
@@ -62,8 +49,7 @@ class Confidence(StrEnum):
 class Operation:
     """One operation of SIPS.
 
-    `page` is the portal page the facts come from; `request` and `answer` are the shapes of the JSON bodies, where a
-    model exists (`answer` may be a list of models); `document` is true where a PDF may be answered instead of JSON.
+    `page` is the portal page the facts come from; `document` is true where a PDF may be answered instead of JSON.
     """
 
     id: str
@@ -72,8 +58,6 @@ class Operation:
     kind: Kind
     confidence: Confidence
     page: str
-    request: type[SipsModel] | None = None
-    answer: Any = None
     document: bool = False
 
     @property
@@ -116,47 +100,12 @@ DOCUMENTED, SECONDARY, PLACEHOLDER = Confidence.DOCUMENTED, Confidence.SECONDARY
 OPERATIONS: dict[str, Operation] = {
     operation.id: operation
     for operation in (
-        Operation(
-            "authenticationToken",
-            "POST",
-            "/Authentication/token",
-            READ,
-            DOCUMENTED,
-            "token-32636877e0",
-            request=TokenRequest,
-            answer=TokenAnswer,
-        ),
-        Operation(
-            "ordersV2Submit",
-            "POST",
-            "/orders/v2/Submit",
-            MUTATION,
-            DOCUMENTED,
-            "submit-order-v2-21007252e0",
-            request=OrderSubmitRequest,
-            answer=OrderSubmitAnswer,
-        ),
+        Operation("authenticationToken", "POST", "/Authentication/token", READ, DOCUMENTED, "token-32636877e0"),
+        Operation("ordersV2Submit", "POST", "/orders/v2/Submit", MUTATION, DOCUMENTED, "submit-order-v2-21007252e0"),
         Operation("ordersSubmitV1", "POST", "/orders/submit", MUTATION, DOCUMENTED, "submit-order-21007241e0"),
-        Operation(
-            "ordersList",
-            "POST",
-            "/orders/List",
-            READ,
-            DOCUMENTED,
-            "order-list-32636883e0",
-            request=OrderListRequest,
-            answer=OrderListAnswer,
-        ),
+        Operation("ordersList", "POST", "/orders/List", READ, DOCUMENTED, "order-list-32636883e0"),
         Operation("orderDetails", "GET", "/orders/{orderId}", READ, PLACEHOLDER, "order-details-32636882e0"),
-        Operation(
-            "deliveryDetails",
-            "GET",
-            "/orders/{orderId}/deliveries",
-            READ,
-            PLACEHOLDER,
-            "delivery-details-32636879e0",
-            answer=DeliveryListAnswer,
-        ),
+        Operation("deliveryDetails", "GET", "/orders/{orderId}/deliveries", READ, PLACEHOLDER, "delivery-details-32636879e0"),
         Operation("deliveriesList", "POST", "/orders/deliveries/List", READ, PLACEHOLDER, "deliveries-list-32636880e0"),
         Operation(
             "proofOfDelivery",
@@ -221,16 +170,7 @@ OPERATIONS: dict[str, Operation] = {
             "ordertemplates-21007379e0",
         ),
         Operation("productsPricingV1", "POST", "/products/pricing", READ, DOCUMENTED, "pricing-21007582e0"),
-        Operation(
-            "productsV2Price",
-            "POST",
-            "/products/v2/price",
-            READ,
-            DOCUMENTED,
-            "price-32656412e0",
-            request=PriceRequest,
-            answer=list[PriceLine],
-        ),
+        Operation("productsV2Price", "POST", "/products/v2/price", READ, DOCUMENTED, "price-32656412e0"),
         Operation("productsV2Catalog", "GET", "/products/v2/catalog", READ, SECONDARY, "catalog-32754922e0"),
         Operation(
             "productsV2CatalogByItemCodes",

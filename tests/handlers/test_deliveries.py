@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import ValidationError
 
-from handlers.deliveries import DeliveryList, DeliveryRequest, get_deliveries
+from handlers.deliveries import DeliveryList, DeliveryQuery, DeliveryRequest, get_deliveries, list_deliveries, locate_delivery
 from tests.sandbox.calling import Caller, order
 from worker.runtime.payload import Identity
 from worker.sandbox.state import EXAMPLE_ORDER_ID
@@ -126,3 +127,17 @@ def test_a_value_of_another_type_is_not_passed_on_as_ours(scripted: Scripted, ch
     """Consumers may rely on our shape."""
     with pytest.raises(Unreadable, match="shape at /deliveryList/0/"):
         told(scripted, {"deliveryList": [ROW | changes]})
+
+
+def test_deliveries_are_listed_by_what_sips_filters_by(scripted: Scripted) -> None:
+    """In its spelling, with what only it knows; each delivery says of which order it is."""
+    payload = {"customerCode": "C", "orderId": "7", "limit": 5, "brandNew": 1}
+    result = list_deliveries(DeliveryQuery.model_validate(payload), scripted.answers({"deliveryList": [ROW]}))
+    assert {"customerCode": "C", "orderId": 7, "rowReturnLimit": 5, "brandNew": 1} == json.loads(scripted.sent[-1])
+    assert [("35818786", "Pending")] == [(row["orderId"], row["status"]) for row in result.model_dump()["deliveries"]]
+
+
+def test_a_truck_is_where_sips_says(sips: Sips) -> None:
+    """In degrees."""
+    position = {"status": "Pending", "latitude": 40.92, "longitude": -72.66}
+    assert {"orderId": EXAMPLE_ORDER_ID, "position": position} == locate_delivery(request(EXAMPLE_ORDER_ID), sips).model_dump()

@@ -127,6 +127,17 @@ def leaves(value: Any) -> list[Any]:
     return [] if value in (None, "") else [value]
 
 
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_log_line_can_say_whom_a_command_is_about(case: Case) -> None:
+    """Customer, branch and order, where the payload names them; all of them text."""
+    payload = case.valid()
+    named = {"customer_code": ("customer_code", "account_number"), "branch_code": ("branch_code",)}
+    named["order_id"] = ("order_id", "order_number")
+    for part, names in named.items():
+        given = next((str(value) for name in names if (value := getattr(payload, name, None)) is not None), None)
+        assert given == getattr(payload.identity(), part)
+
+
 # What is wrong with a payload.
 
 

@@ -223,3 +223,81 @@ def test_a_value_of_another_type_is_not_passed_on_as_ours(scripted: Scripted, ch
     """Consumers may rely on our shape."""
     with pytest.raises(Unreadable, match="shape at /0/"):
         fetched(scripted, documented(**changes))
+
+
+# Version 1.
+
+
+def by_item_codes(**changes: Any) -> PriceRequest:
+    """The documented request of version 1 with some properties changed."""
+    return PriceRequest.model_validate(example("productsPricingV1.request") | {"apiVersion": 1} | changes)
+
+
+def test_the_documented_request_of_version_1_reaches_sips_as_it_stands(scripted: Scripted) -> None:
+    """With the names of that version, in which customerId holds a code; only the partner's name is the worker's."""
+    fetch_prices(by_item_codes(), scripted.answers([]))
+    assert "/products/pricing" == scripted.received[-1].target
+    assert example("productsPricingV1.request") | {"sourceSystem": SOURCE_SYSTEM} == json.loads(scripted.sent[-1])
+
+
+def test_our_spelling_becomes_that_of_version_1(scripted: Scripted) -> None:
+    """One payload for both versions, but for what is priced."""
+    item = {"itemCode": "A", "quantity": 2, "uom": "EA"}
+    payload = {"apiVersion": 1, "customerCode": "C", "branchCode": "B", "itemCodeList": [item]}
+    fetch_prices(PriceRequest.model_validate(payload), scripted.answers([]))
+    line = {"itemCode": "A", "quantity": 2, "UOM": "EA"}
+    expected = {"customerId": "C", "branchCode": "B", "itemCodeList": [line], "sourceSystem": SOURCE_SYSTEM}
+    assert expected == json.loads(scripted.sent[-1])
+
+
+def test_the_documented_answer_of_version_1_becomes_our_shape(scripted: Scripted) -> None:
+    """The same as of version 2, with what is in stock."""
+    (line,) = fetch_prices(by_item_codes(), scripted.answers(example("productsPricingV1.response"))).model_dump()["lines"]
+    assert {
+        "itemCode": "GAFSARBAW",
+        "requestedItemCode": "GAFSARBAW",
+        "requestedUom": "BD",
+        "priceUom": "BD",
+        "uomConversionFactor": 1.0,
+        "price": 77.25,
+        "grossPrice": 77.25,
+        "netPrice": 77.25,
+        "availableQuantity": 251.0,
+        "onHandQuantity": 395.0,
+        "minPackQuantity": 0.0,
+        "orderQuantity": 0.0,
+        "stock": True,
+        "messageCode": 0,
+        "productOptions": [],
+    } == {name: value for name, value in line.items() if value is not None}
+
+
+def test_no_price_of_version_1_is_shown_as_zero(sips: Sips) -> None:
+    """Neither gross nor net; an unknown item says so beside it."""
+    item = {"itemCode": "NOTHING", "quantity": 1, "uom": "EA"}
+    (line,) = fetch_prices(by_item_codes(itemCodeList=[item]), sips).model_dump()["lines"]
+    assert (None, None, None, CALL, 1) == (
+        line["price"],
+        line["grossPrice"],
+        line["netPrice"],
+        line["displayText"],
+        line["messageCode"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("payload", "places"),
+    [
+        ({}, ["productList"]),
+        ({"apiVersion": 2}, ["productList"]),
+        ({"apiVersion": 1}, ["itemCodeList"]),
+        ({"apiVersion": 1, "productList": [{"productId": 1, "quantity": 1, "uom": "EA"}]}, ["productList", "itemCodeList"]),
+        ({"productList": None}, ["productList"]),
+        ({"apiVersion": 3}, ["apiVersion"]),
+    ],
+)
+def test_each_version_has_its_own_list(payload: dict[str, Any], places: list[str]) -> None:
+    """SIPS would drop the other one silently."""
+    with pytest.raises(ValidationError) as caught:
+        PriceRequest.model_validate({"customerCode": "C", "branchCode": "B"} | payload)
+    assert places == ["/".join(map(str, fault["loc"])) for fault in caught.value.errors()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
 from pydantic import model_validator
 
@@ -97,10 +97,6 @@ class LocationRequest(Payload, alias_generator=sent_to("branchLocations")):
         """The branch."""
         return Identity(branch_code=self.branch_code)
 
-    def place(self) -> dict[str, Any]:
-        """The query of the operation."""
-        return self.model_dump(include=set(LocationRequest.model_fields))
-
 
 class BranchLocation(Gleaned):
     """A branch and what it offers."""
@@ -128,7 +124,7 @@ class BranchLocations(Result):
 @command("sips.branch.locations", queue=QUERIES, calls=("branchLocations",))
 def list_branches(request: LocationRequest, sips: Sips) -> BranchLocations:
     """Branches with their addresses, shipping methods and hours."""
-    return BranchLocations(branches=sips.call("branchLocations", query=request.place()).glean(list[BranchLocation]))
+    return BranchLocations(branches=sips.call("branchLocations", query=request.to_query()).glean(list[BranchLocation]))
 
 
 class CustomerLocationRequest(LocationRequest):
@@ -168,5 +164,5 @@ class CustomerBranches(Result):
 def list_customer_branches(request: CustomerLocationRequest, sips: Sips) -> CustomerBranches:
     """Branches that a customer may use, with the job accounts that orders want."""
     path = {"customerCode": request.customer_code}
-    answer = sips.call("customerBranchLocations", path=path, query=request.place())
+    answer = sips.call("customerBranchLocations", path=path, query=request.to_query("customer_code"))
     return CustomerBranches(customer_code=request.customer_code, branches=answer.parse(list[CustomerBranch]))

@@ -94,7 +94,7 @@ class Validation(Result, alias_generator=read_from("customersValidate")):
 @command("sips.customer.validate", queue=QUERIES, calls=("customersValidate",))
 def validate_customer(request: ValidationRequest, sips: Sips) -> Validation:
     """Whether an account is a current customer of SRS."""
-    return sips.call("customersValidate", query=request.model_dump(include=set(ValidationRequest.model_fields))).parse(Validation)
+    return sips.call("customersValidate", query=request.to_query()).parse(Validation)
 
 
 class NearestBranchRequest(CustomerRequest):
@@ -120,8 +120,8 @@ class EligibleBranches(Result):
 @command("sips.customer.nearest_branch", queue=QUERIES, calls=("nearestEligibleBranch",))
 def find_nearest_branch(request: NearestBranchRequest, sips: Sips) -> EligibleBranches:
     """The nearest branch that a customer may buy from."""
-    query = {"shipToSequenceNumber": request.ship_to_sequence_number}
-    answer = sips.call("nearestEligibleBranch", path={"customerCode": request.customer_code}, query=query)
+    path = {"customerCode": request.customer_code}
+    answer = sips.call("nearestEligibleBranch", path=path, query=request.to_query("customer_code"))
     return EligibleBranches(customer_code=request.customer_code, branches=answer.glean(list[EligibleBranch], under="branchList"))
 
 

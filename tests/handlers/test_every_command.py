@@ -50,7 +50,7 @@ OTHER_EXAMPLES = {
 
 #: Most lines of a handler without its docstring. They are short because a handler is one call and what it says of the
 #: answer; what takes longer is a function beside it.
-LONGEST_HANDLER = 15
+LONGEST_HANDLER = 12
 
 #: Operations whose 404 speaks of the path.
 GUESSES = {operation.id for operation in OPERATIONS.values() if operation.confidence is Confidence.PLACEHOLDER}

@@ -167,6 +167,10 @@ class Payload(BaseModel):
         body = self.model_dump(by_alias=True, exclude_unset=True)
         return {name: value for name, value in body.items() if name.casefold() not in taken} | dict(own)
 
+    def to_query(self, *path: str) -> dict[str, Any]:
+        """The query for SIPS: the properties that the model knows, but for those that are parameters of the `path`."""
+        return self.model_dump(exclude={*path, *(self.__pydantic_extra__ or ())})
+
 
 class Filters(Payload):
     """What to list; at least one filter, as SIPS' answer to none is not known."""

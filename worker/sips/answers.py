@@ -68,10 +68,10 @@ class Answer:
             answer=self,
         )
 
-    def glean(self, shape: type[Shape], under: str = "") -> Shape | None:
+    def glean(self, shape: type[Shape], under: str | None = None) -> Shape | None:
         """As `parse`, for an answer that no page documents: what cannot be read is `None`, and `under` may be left out."""
         adapter: TypeAdapter[Shape] = _adapter(cast("Any", shape))
-        properties = self.body if isinstance(self.body, dict) else {}
+        properties: dict[str | None, Any] = self.body if isinstance(self.body, dict) else {}
         try:
             return adapter.validate_python(properties.get(under, self.body))
         except ValidationError:

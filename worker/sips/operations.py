@@ -1,7 +1,7 @@
 """The one table of SIPS' operations: method, path, whether it changes something, and how sure the path is.
 
 Taken from the independent description of SIPS (`tests/data/sips/openapi.yaml`), which a test compares with this table.
-A further operation is one further row.
+A further operation is one further row; names that SIPS spells otherwise than we do stand in `worker.sips.names`.
 """
 
 from __future__ import annotations

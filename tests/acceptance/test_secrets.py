@@ -18,7 +18,7 @@ from tests.databases import contents
 from tests.leaks import leaked
 from worker.runtime.service import CONFIGURATION_REFUSED
 from worker.sandbox import Sandbox
-from worker.sandbox.routes import Answer
+from worker.sandbox.calls import Answer
 from worker.sandbox.wire import Reply, Request, json_reply
 from worker.store.engine import Store
 

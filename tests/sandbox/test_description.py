@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 #: leave nothing to answer, and whole numbers of more than 64 bits.
 STRICTER = {
     "ordersV2Submit",
+    "ordersSubmitV1",
     "ordersList",
     "deliveriesList",
     "invoicesList",

@@ -26,12 +26,15 @@ from worker.sandbox.state import EXAMPLE_ORDER_ID, State
 if TYPE_CHECKING:
     from tests.sandbox.calling import Answer, Control
 
-TOKEN, SUBMIT, LIST, PRICE = "/Authentication/token", "/orders/v2/Submit", "/orders/List", "/products/v2/price"
+TOKEN, LIST, PRICE = "/Authentication/token", "/orders/List", "/products/v2/price"
+SUBMIT, SUBMIT_V1 = "/orders/v2/Submit", "/orders/submit"
 
 #: The documented example request of each operation that has a body, and its path.
 REQUESTS = [
     ("authenticationToken", TOKEN, "authenticationToken.request"),
     ("ordersV2Submit", SUBMIT, "ordersV2Submit.request"),
+    ("ordersV2Submit", SUBMIT, "ordersV2Submit.field.request"),
+    ("ordersSubmitV1", SUBMIT_V1, "ordersSubmitV1.partial.request"),
     ("ordersList", LIST, "ordersList.request"),
     ("productsV2Price", PRICE, "productsV2Price.request"),
     ("productsV2Price", PRICE, "productsV2Price.introGuide.request"),
@@ -389,6 +392,16 @@ def test_a_product_line_without_what_it_needs_is_a_bad_request(sips: Caller, bro
     assert [("productList", broken)] == [(error["domain"], error["parameter"]) for error in answer.body["errors"]]
     assert 200 == sips.call("POST", PRICE, example("productsV2Price.request")).status
     assert kept is sips.socket
+
+
+def test_an_order_of_version_1_is_listed_like_any_other(sips: Caller, control: Control) -> None:
+    """Under its PO number, with the number of its branch in the place of a code."""
+    payload = example("ordersSubmitV1.partial.request")
+    answer = sips.call("POST", SUBMIT_V1, payload)
+    listed = sips.call("POST", LIST, {"PONumber": "5641-8", "customerNumber": "SPR276"})
+    assert_documented("ordersList", listed, 200)
+    assert [(int(answer.body["orderID"]), "247")] == [(row["orderId"], row["branchCode"]) for row in listed.body["orderList"]]
+    assert [payload["transactionID"]] == [order["transactionID"] for order in control.orders]
 
 
 def test_a_refused_order_is_not_kept(sips: Caller, control: Control) -> None:

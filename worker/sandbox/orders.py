@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from worker.sandbox.calls import Call
     from worker.sandbox.state import Order
 
-__all__ = ["deliveries", "details", "list_deliveries", "list_orders", "locate", "submit"]
+__all__ = ["deliveries", "details", "list_deliveries", "list_orders", "locate", "submit", "submit_v1"]
 
 #: The order of the documented examples: it can always be read, but is never listed among those that were placed.
 EXAMPLE: dict[str, Any] = {
@@ -31,11 +31,18 @@ EXAMPLE: dict[str, Any] = {
 
 def submit(call: Call) -> Answer:
     """Accept an order."""
-    if refused := refusal(call, shapes.ORDER):
-        return refused
+    return refusal(call, shapes.ORDER) or _accept(call, "ordersV2Submit")
+
+
+def submit_v1(call: Call) -> Answer:
+    """Accept an order of version 1; it is answered like any other (inferred)."""
+    return refusal(call, shapes.ORDER_V1) or _accept(call, "ordersSubmitV1")
+
+
+def _accept(call: Call, operation: str) -> Answer:
     customer = call.body["customerCode"]
-    queued = call.faults.strikes("queued", "ordersV2Submit", customer)
-    dropped = call.faults.strikes("queued_dropped", "ordersV2Submit", customer)
+    queued = call.faults.strikes("queued", operation, customer)
+    dropped = call.faults.strikes("queued_dropped", operation, customer)
     order = call.state.add_order(
         call.body,
         queued=queued is not None,
@@ -88,11 +95,11 @@ def _details(order: Order) -> dict[str, Any]:
         "orderStatus": "Open",
         "orderDate": str(po.get("orderDate")),
         "customerCode": order.body["customerCode"],
-        "branchCode": order.body["branchCode"],
+        "branchCode": order.body.get("branchCode") or order.body["branchId"],  # which an order of version 1 has instead
         "shipToSequenceNumber": order.body.get("shipToSequenceNumber") or 1,
         "PONumber": order.po_number,
         "jobNumber": str(po.get("jobNumber") or ""),
-        "orderLineItemDetails": order.body["orderLineItemDetails"],
+        "orderLineItemDetails": order.body.get("orderLineItemDetails") or [],
     }
 
 

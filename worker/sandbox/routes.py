@@ -40,6 +40,7 @@ ROUTES = (
     Route("authenticationToken", "POST", "/authentication/token", _token, (FORM, JSON)),
     Route("ordersV2Submit", "POST", "/orders/v2/Submit", orders.submit, (JSON,)),
     Route("ordersV2Submit", "POST", "/orders/v2/submit", orders.submit, (JSON,)),
+    Route("ordersSubmitV1", "POST", "/orders/submit", orders.submit_v1, (JSON,)),
     Route("ordersList", "POST", "/orders/List", orders.list_orders, (JSON,)),
     Route("orderDetails", "GET", "/orders/{orderId}", orders.details),
     Route("deliveryDetails", "GET", "/orders/{orderId}/deliveries", orders.deliveries),

@@ -23,6 +23,7 @@ __all__ = [
     "ITEM_CODES",
     "ORDER",
     "ORDER_LIST",
+    "ORDER_V1",
     "PRICE",
     "PRICE_V1",
     "TOKEN",
@@ -55,6 +56,11 @@ def positive(value: Any) -> bool:
     return number(value) and value > 0
 
 
+def flag(value: Any) -> bool:
+    """True or false."""
+    return isinstance(value, bool)
+
+
 def day(value: Any) -> bool:
     """A date without a time."""
     try:
@@ -65,28 +71,41 @@ def day(value: Any) -> bool:
 
 _REST_OF_ADDRESS: Shape = {"addressLine2?": text, "addressLine3?": text, "city?": text, "state?": text, "zipCode?": text}
 
-#: Body of POST /orders/v2/Submit. What is required below the first level is field evidence.
+_SHIP_TO: Shape = {"name?": text, "addressLine1?": text, **_REST_OF_ADDRESS}
+
+_PO_DETAILS: Shape = {
+    "poNumber": filled,
+    "reference?": text,
+    "jobNumber?": text,
+    "orderDate": day,
+    "expectedDeliveryDate?": day,
+    "expectedDeliveryTime?": text,
+    "orderType?": text,
+    "shippingMethod?": text,
+}
+
+_CONTACT: Shape = {
+    "customerContactName": filled,
+    "customerContactPhone": filled,
+    "customerContactEmail?": text,
+    "customerContactAddress": {"addressLine1": filled, **_REST_OF_ADDRESS},
+    "additionalContactEmails?": [text],
+}
+
+#: Body of POST /orders/v2/Submit. What is required below the first level is field evidence, and so is that an order is taken
+#: without a job account.
 ORDER: Shape = {
     "sourceSystem": filled,
     "customerCode": filled,
-    "jobAccountNumber": whole,
+    "jobAccountNumber?": whole,
     "shipToSequenceNumber?": whole,
     "branchCode": filled,
     "accountNumber": filled,
     "transactionID": filled,
     "transactionDate": filled,
     "notes?": text,
-    "shipTo": {"name?": text, "addressLine1?": text, **_REST_OF_ADDRESS},
-    "poDetails": {
-        "poNumber": filled,
-        "reference?": text,
-        "jobNumber?": text,
-        "orderDate": day,
-        "expectedDeliveryDate?": day,
-        "expectedDeliveryTime?": text,
-        "orderType?": text,
-        "shippingMethod?": text,
-    },
+    "shipTo": _SHIP_TO,
+    "poDetails": _PO_DETAILS,
     "orderLineItemDetails": [
         {
             "productId": whole,
@@ -98,13 +117,37 @@ ORDER: Shape = {
             "uom": filled,
         }
     ],
-    "customerContactInfo": {
-        "customerContactName": filled,
-        "customerContactPhone": filled,
-        "customerContactEmail?": text,
-        "customerContactAddress": {"addressLine1": filled, **_REST_OF_ADDRESS},
-        "additionalContactEmails?": [text],
-    },
+    "customerContactInfo": _CONTACT,
+}
+
+#: Body of POST /orders/submit. Only the top of the documented example was read, so what follows there is not demanded: where
+#: it is given, it must be as of the other version.
+ORDER_V1: Shape = {
+    "sourceSystem?": text,
+    "customerCode": filled,
+    "branchId": filled,
+    "shipToSequenceNumber?": whole,
+    "accountNumber?": text,
+    "transactionID": filled,
+    "transactionDate?": text,
+    "notes?": text,
+    "shipTo?": _SHIP_TO,
+    "billTo?": _SHIP_TO,
+    "poDetails": _PO_DETAILS,
+    "orderLineItemDetails?": [
+        {
+            "itemCode": filled,
+            "itemSize?": text,
+            "itemDescription?": text,
+            "option?": text,
+            "quantity": positive,
+            "UOM": filled,
+            "price?": number,
+            "customerItem?": text,
+        }
+    ],
+    "customerContactInfo?": _CONTACT,
+    "isTest?": flag,
 }
 
 #: Body of POST /Authentication/token; missing credentials are a 401, see the route.

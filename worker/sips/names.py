@@ -13,13 +13,15 @@ if TYPE_CHECKING:
 
 __all__ = ["NAMES", "variants"]
 
+_SUBMIT = {"transactionId": "transactionID", "orderId": "orderID", "queueId": "queueID"}
 _INVOICE = {"poNumber": "PONumber", "soTypeCode": "SOTypeCode"}
 _TEMPLATE = {"defaultUom": "defualtUOM"}
 _PRICE = {"requestedUom": "requestedUOM", "priceUom": "priceUOM"}
 
 #: Operation to our name to SIPS' name; names that are the same in both stand nowhere.
 NAMES: Mapping[str, Mapping[str, str]] = {
-    "ordersV2Submit": {"transactionId": "transactionID", "orderId": "orderID", "queueId": "queueID"},
+    "ordersV2Submit": _SUBMIT,
+    "ordersSubmitV1": _SUBMIT | {"uom": "UOM"},
     "ordersList": {
         "customerCode": "customerNumber",
         "poNumber": "PONumber",

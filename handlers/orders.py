@@ -1,110 +1,66 @@
-"""Orders: `sips.order.submit`, `sips.order.withdraw`, `sips.order.get`, `sips.order.list`."""
+"""Orders: `sips.order.submit`, `sips.order.check`, `sips.order.withdraw`, `sips.order.get`, `sips.order.list`."""
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, Literal
+from dataclasses import asdict
+from typing import Literal
 
-from pydantic import Field
-
+from handlers.order_answers import judge
+from handlers.order_lookup import Findings, NotLookedUp, look_up
+from handlers.order_payload import OrderRequest
 from worker.messaging.topology import CONTROL, ORDERS, QUERIES
-from worker.runtime.payload import Code, Filters, Gleaned, Id, Identity, Payload, Quantity, Result, Text, Whole
+from worker.runtime.payload import Code, Filters, Gleaned, Id, Identity, Payload, PayloadWarning, Result, Whole
 from worker.runtime.registry import command
 from worker.runtime.spelling import read_from, sent_to
-from worker.runtime.submission import InDoubtError, OrderResult, Submission
+from worker.runtime.submission import OrderResult, Submission
 from worker.runtime.withdrawals import Withdrawals
-from worker.sips import Answer, Sips
-
-#: Words that turn "queued" into its contrary; then nobody can tell what became of the order.
-DENIALS = frozenset({"not", "never", "cannot", "can't", "couldn't", "wasn't", "failed", "unable", "error"})
+from worker.sips import Sips
 
 
-class PoDetails(Payload):
-    """The purchase order; `order_date` is a business date, passed on as it is."""
-
-    po_number: Annotated[Text, Field(max_length=100)]
-    order_date: Text
-
-
-class OrderLine(Payload):
-    """One line of an order."""
-
-    product_id: Whole
-    quantity: Quantity
-    uom: Text
-
-
-class ContactAddress(Payload):
-    """Where the contact is."""
-
-    address_line1: Text
-
-
-class Contact(Payload):
-    """Whom the branch calls; SIPS refuses an empty name, phone or address."""
-
-    customer_contact_name: Text
-    customer_contact_phone: Text
-    customer_contact_address: ContactAddress
-
-
-class OrderRequest(Payload):
-    """An order. What SIPS needs beyond these fields, and any it may take, is passed on as given.
-
-    `transactionID`, `transactionDate` and `sourceSystem` are the worker's and are overwritten.
-    """
-
-    customer_code: Code
-    branch_code: Code
-    account_number: str | None = None
-    po_details: PoDetails
-    order_line_item_details: list[OrderLine] = Field(min_length=1)
-    customer_contact_info: Contact
-
-    def identity(self) -> Identity:
-        """Customer, branch and PO number."""
-        return Identity(customer_code=self.customer_code, branch_code=self.branch_code, po_number=self.po_details.po_number)
-
-
-@command("sips.order.submit", queue=ORDERS, calls=("ordersV2Submit",), changes=True)
+@command("sips.order.submit", queue=ORDERS, calls=("ordersV2Submit", "ordersSubmitV1"), changes=True)
 def submit_order(order: OrderRequest, sips: Sips, submission: Submission) -> OrderResult:
     """Place an order, at most once."""
-    own = {
-        "sourceSystem": sips.source_system,
-        "transactionID": submission.transaction_id,
-        "transactionDate": submission.transaction_date,
-    }
-    body = order.to_sips(own) | {"accountNumber": order.account_number or order.customer_code}
-    body["poDetails"] = body["poDetails"] | {"poNumber": submission.po_number}
-    answer = sips.call("ordersV2Submit", json=body)
-    return _judge(answer, order, submission)
-
-
-def _judge(answer: Answer, order: OrderRequest, submission: Submission) -> OrderResult:
-    """Judge a 200 by its content: SIPS also says 200 for orders that are only queued, and may for ones that failed.
-
-    Raises:
-        InDoubtError: the content proves neither an order nor a queue entry.
-    """
-    body: dict[str, Any] = answer.body if isinstance(answer.body, dict) else {}
-    if body.get("errors"):
-        raise InDoubtError("the answer of ordersV2Submit tells of errors")
-    echoed = body.get("transactionID")
-    if echoed is not None and str(echoed).lower() != submission.transaction_id.lower():
-        raise InDoubtError("the answer of ordersV2Submit speaks of another transactionID")
-    order_id, queue_id = _id(body.get("orderID")), _id(body.get("queueID"))
-    if queue_id is None and body.get("queueID"):
-        raise InDoubtError("the answer of ordersV2Submit holds a queue id that is none")
-    queued = queue_id is not None or _says_queued(body.get("message"))
-    if not queued and not (order_id and order_id.isascii() and order_id.isdigit() and order_id.strip("0")):
-        raise InDoubtError("the answer of ordersV2Submit holds neither an order id nor a queue id")
+    answer = sips.call(order.operation, json=order.to_submit(sips.source_system, submission))
+    taken = judge(answer, submission.transaction_id)
     return OrderResult(
-        status="queued" if queued else "confirmed",
-        order_id=None if queued else order_id,
-        queue_id=queue_id,
+        **asdict(taken),
         transaction_id=submission.transaction_id,
+        transaction_date=submission.transaction_date,
+        source_system=sips.source_system,
         customer_code=order.customer_code,
         po_number=submission.po_number,
+        warnings=order.warnings(),
+    )
+
+
+class OrderCheck(Result):
+    """What there is to say of an order before it is sent.
+
+    `warnings` are those that a submit would come back with. `drops` is what SIPS says that it would not take, for the parts in
+    `looked_up`; it would say nothing of that in its answer to a submit. Of the parts in `not_looked_up` nothing is known.
+    """
+
+    customer_code: str
+    branch_code: str | None
+    po_number: str
+    warnings: list[PayloadWarning]
+    drops: list[PayloadWarning]
+    looked_up: list[str]
+    not_looked_up: list[NotLookedUp]
+
+
+@command("sips.order.check", queue=QUERIES)
+def check_order(order: OrderRequest, sips: Sips) -> OrderCheck:
+    """An order as `sips.order.submit` takes it, checked and not sent; with `lookup` SIPS is asked for what it knows of it."""
+    found = look_up(order, sips) if order.lookup else Findings()
+    return OrderCheck(
+        customer_code=order.customer_code,
+        branch_code=order.identity().branch_code,
+        po_number=order.po_details.po_number,
+        warnings=order.warnings(),
+        drops=found.drops,
+        looked_up=found.looked_up,
+        not_looked_up=found.not_looked_up,
     )
 
 
@@ -207,16 +163,3 @@ def list_orders(request: OrderQuery, sips: Sips) -> ListedOrders:
     """Orders by customer, PO number, dates and more."""
     answer = sips.call("ordersList", json=request.to_sips())
     return ListedOrders(orders=answer.parse(list[ListedOrder], under="orderList"))
-
-
-def _id(value: Any) -> str | None:
-    """An id as text; SIPS shows ids as text on one page and as a number on another."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        return None
-    return str(value).strip() or None if value else None
-
-
-def _says_queued(message: Any) -> bool:
-    """Whether a message says that the order was queued, as "Order Queued" does, and not that it was not."""
-    words = set(re.findall(r"[a-z']+", message.lower())) if isinstance(message, str) else set()
-    return "queued" in words and not words & DENIALS

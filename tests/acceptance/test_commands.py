@@ -117,13 +117,72 @@ def test_the_documented_order_is_placed(client: CommandClient, tap: EventTap, sa
 
 
 def test_the_workers_own_fields_of_an_order_are_overwritten(client: CommandClient, tap: EventTap, sandbox: Sandbox) -> None:
-    """The example's transactionID must not reach SIPS: it would be the same for every order made from it."""
+    """The example's transactionID must not reach SIPS: it would be the same for every order made from it. All are told."""
     payload = order()
 
-    tap.outcome(client.publish(SUBMIT, payload))
+    result = tap.outcome(client.publish(SUBMIT, payload))["data"]["result"]
 
     (at_sips,) = placed(sandbox, payload)
-    assert payload["transactionID"] != at_sips["transactionID"]
+    assert payload["transactionID"] != at_sips["transactionID"] == result["transactionId"]
+    assert ("SANDBOX", False) == (result["sourceSystem"], payload["transactionDate"] == result["transactionDate"])
+
+
+def test_the_order_that_was_reported_as_accepted_goes_through(client: CommandClient, tap: EventTap, sandbox: Sandbox) -> None:
+    """In QA, without job account and prices; what else it may lack is told, and told again with the same words."""
+    payload = example("ordersV2Submit.field.request")
+    payload["poDetails"]["poNumber"] = f"PO-{uuid.uuid4().hex[:10]}"
+
+    command = client.publish(SUBMIT, payload)
+
+    outcome = tap.outcome(command)
+    assert (f"{SUBMIT}.succeeded", 1) == (outcome["type"], len(placed(sandbox, payload)))
+    warnings = outcome["data"]["result"]["warnings"]
+    assert [
+        ("job-account-missing", "/jobAccountNumber"),
+        ("option-not-applicable", "/orderLineItemDetails/0/option"),
+        ("option-not-applicable", "/orderLineItemDetails/1/option"),
+    ] == [(warning["code"], warning["pointer"]) for warning in warnings]
+    client.publish(SUBMIT, payload, command_id=command)
+    tap.wait(lambda _: len(tap.outcomes(command)) == 2, "it was said again")
+    assert [outcome, outcome] == tap.outcomes(command)
+
+
+def test_an_order_that_is_meant_strictly_is_not_sent_with_a_warning(
+    client: CommandClient, tap: EventTap, sandbox: Sandbox
+) -> None:
+    """Each warning is an error with its pointer; checked beforehand, it ends in the same way. The key may be used again."""
+    payload, key = order(), {"idempotencykey": uuid.uuid4().hex}
+
+    strict = payload | {"strict": True}
+    refused = [
+        tap.outcome(client.publish(SUBMIT, strict, extensions=key)),
+        tap.outcome(client.publish("sips.order.check", strict)),
+    ]
+
+    assert [f"{SUBMIT}.failed", "sips.order.check.failed"] == [outcome["type"] for outcome in refused]
+    assert refused[0]["data"]["errors"] == refused[1]["data"]["errors"]
+    assert ("invalid-payload", True) == (refused[0]["data"]["type"], refused[0]["data"]["keyReusable"])
+    assert "/jobAccountNumber" in [error["pointer"] for error in refused[0]["data"]["errors"]]
+    assert [] == placed(sandbox, payload)
+    assert f"{SUBMIT}.succeeded" == tap.outcome(client.publish(SUBMIT, payload, extensions=key))["type"]
+
+
+def test_an_order_can_be_checked_before_it_is_sent(client: CommandClient, tap: EventTap, sandbox: Sandbox) -> None:
+    """SIPS is asked for what it would drop without a word, and has no order."""
+    payload = order() | {"jobAccountNumber": 7, "lookup": True}
+    payload["orderLineItemDetails"][0]["uom"] = "PAL"
+
+    outcome = tap.outcome(client.publish("sips.order.check", payload))
+
+    result = outcome["data"]["result"]
+    assert "sips.order.check.succeeded" == outcome["type"], outcome
+    assert {"customer", "branch", "prices", "units"} <= set(result["lookedUp"])
+    assert {
+        ("job-account-unknown", "/jobAccountNumber"),
+        ("price-differs", "/orderLineItemDetails/1/price"),
+    } <= {(drop["code"], drop["pointer"]) for drop in result["drops"]}
+    assert "line-price" in {warning["code"] for warning in result["warnings"]}
+    assert [] == placed(sandbox, payload)
 
 
 def test_an_order_that_is_only_queued_is_not_called_confirmed(client: CommandClient, tap: EventTap, sandbox: Sandbox) -> None:

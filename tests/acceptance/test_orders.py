@@ -46,9 +46,9 @@ def types(tap: EventTap, command: str) -> list[str]:
     return sorted(seen.values())
 
 
-def submits(sandbox: Sandbox) -> int:
+def submits(sandbox: Sandbox, operation: str = "ordersV2Submit") -> int:
     """Requests to submit an order, however they were answered."""
-    return sum(sandbox.stats()["requests"].get("ordersV2Submit", {}).values())
+    return sum(sandbox.stats()["requests"].get(operation, {}).values())
 
 
 @pytest.mark.parametrize(
@@ -85,6 +85,26 @@ def test_an_order_whose_answer_is_lost_is_found_and_never_sent_again(
     assert before + 1 == submits(sandbox)
 
 
+def test_an_order_of_version_1_is_placed_at_most_once_as_well(client: CommandClient, tap: EventTap, sandbox: Sandbox) -> None:
+    """Its lost answer is looked up; its key stands for this order, however strict its publisher is the next time."""
+    sandbox.set_faults(lost_answer={"operations": ["ordersSubmitV1"]})
+    before = submits(sandbox, "ordersSubmitV1")
+    payload = order() | {"apiVersion": 1, "branchId": 247}
+    payload["orderLineItemDetails"] = [{"itemCode": "TARMS300", "quantity": 1, "UOM": "RL"}]
+    key = {"idempotencykey": uuid.uuid4().hex}
+
+    outcome = tap.outcome(client.publish(SUBMIT, payload, extensions=key))
+    again = tap.outcome(client.publish(SUBMIT, payload | {"strict": True}, extensions=key))
+    as_version_2 = tap.outcome(client.publish(SUBMIT, order(**payload["poDetails"]), extensions=key))
+
+    (at_sips,) = placed(sandbox, payload)
+    assert (f"{SUBMIT}.succeeded", at_sips["orderId"]) == (outcome["type"], outcome["data"]["result"]["orderId"])
+    assert (outcome["type"], outcome["data"]["result"]) == (again["type"], again["data"]["result"])
+    assert "api-version-deprecated" in [warning["code"] for warning in again["data"]["result"]["warnings"]]
+    assert (f"{SUBMIT}.failed", "idempotency-conflict") == (as_version_2["type"], as_version_2["data"]["type"])
+    assert before + 1 == submits(sandbox, "ordersSubmitV1")
+
+
 def test_an_order_that_is_not_found_is_unknown(client: CommandClient, tap: EventTap, sandbox: Sandbox) -> None:
     """(17) After enough looks, for a person; never a second call, never `.failed`."""
     sandbox.set_faults(error_before=ONLY)
@@ -101,6 +121,7 @@ def test_an_order_that_is_not_found_is_unknown(client: CommandClient, tap: Event
         data["looks"] >= 4,
     )
     assert ("sips-error" in data["lastError"], "orders resolve" in data["nextStep"]) == (True, True)
+    assert "job-account-placeholder" in [warning["code"] for warning in data["warnings"]]
     assert before + 1 == submits(sandbox)
 
 
@@ -211,7 +232,7 @@ def test_an_order_that_sips_refuses_is_failed_for_good(client: CommandClient, ta
     """(14) 400 with a JSON body on the first send; its PO number is free again."""
     payload = order()
     good = json.loads(json.dumps(payload))
-    del payload["jobAccountNumber"]  # which only SIPS demands
+    payload["poDetails"]["orderDate"] = "12.04.2021"  # which the worker only warns of
 
     outcome = tap.outcome(client.publish(SUBMIT, payload))
 
@@ -221,6 +242,7 @@ def test_an_order_that_sips_refuses_is_failed_for_good(client: CommandClient, ta
         outcome["data"]["sips"]["status"],
         placed(sandbox, payload),
     )
+    assert "date-format" in [warning["code"] for warning in outcome["data"]["warnings"]]  # which may be why
     assert f"{SUBMIT}.succeeded" == tap.outcome(client.publish(SUBMIT, good))["type"]
 
 

@@ -128,6 +128,13 @@ ITEM = {
     "alternateOrderUnitOfMeasure": "PAL",
 }
 
+#: What an order of version 1 holds beside what could be read of its documented example.
+REST_OF_V1 = {
+    "apiVersion": 1,
+    "orderLineItemDetails": [{"itemCode": "TARMS300", "quantity": 2, "UOM": "RL", "customerItem": "x"}],
+    "customerContactInfo": example("ordersV2Submit.request")["customerContactInfo"],
+}
+
 CASES = (
     Case(
         "sips.order.submit",
@@ -140,6 +147,22 @@ CASES = (
         ("ordersV2Submit.request",),
         ("ordersV2Submit.sync.response", "ordersV2Submit.queued.inferred.response"),
         frozenset({"Order Submitted", "Order Queued", "00000000-0000-4000-8000-000000000001"}),
+    ),
+    Case(
+        "sips.order.submit",
+        "ordersV2Submit",
+        example("ordersV2Submit.field.request"),
+        [{"message": "Order Submitted", "orderID": "35818786", "queueID": None}],
+        ("ordersV2Submit.field.request",),
+        lost=frozenset({"Order Submitted"}),
+    ),
+    Case(
+        "sips.order.submit",
+        "ordersSubmitV1",
+        example("ordersSubmitV1.partial.request") | REST_OF_V1,
+        [{"message": "Order Submitted", "orderID": "35818786", "queueID": None}],
+        ("ordersSubmitV1.partial.request",),
+        lost=frozenset({"Order Submitted"}),
     ),
     Case("sips.order.get", "orderDetails", {"orderId": "35818786"}, [ORDER]),
     Case(

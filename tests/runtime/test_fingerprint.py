@@ -25,9 +25,17 @@ values = st.recursive(
     [
         {"notes": None, "lines": [{"price": 12.50, "quantity": 1.0}], "customerCode": "C1"},
         PAYLOAD | {"transactionID": "x", "transactionDate": "y", "sourceSystem": "z"},
+        PAYLOAD | {"strict": True, "lookup": True},
+        PAYLOAD | {"apiVersion": 2},
         json.loads('{ "customerCode":"C1" ,"lines":[{"quantity":1e0,"price":125e-1}],"notes":null}'),
     ],
-    ids=["order of keys, spelling of numbers", "the worker's own fields", "white space"],
+    ids=[
+        "order of keys, spelling of numbers",
+        "the worker's own fields",
+        "questions to the worker",
+        "the default",
+        "white space",
+    ],
 )
 def test_payloads_that_ask_for_the_same_have_the_same_fingerprint(same: Any) -> None:
     """However they are written."""
@@ -41,6 +49,8 @@ def test_payloads_that_ask_for_the_same_have_the_same_fingerprint(same: Any) -> 
         PAYLOAD | {"lines": [{"quantity": 2, "price": 12.5}]},
         PAYLOAD | {"lines": []},
         PAYLOAD | {"more": 1},
+        PAYLOAD | {"apiVersion": 1},
+        PAYLOAD | {"lines": [{"quantity": 1, "price": 12.5, "strict": True}]},
         {name: value for name, value in PAYLOAD.items() if name != "notes"},
         PAYLOAD | {"lines": [{"quantity": "1", "price": 12.5}]},
     ],

@@ -8,10 +8,11 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
-from handlers.orders import OrderRequest
+from handlers.order_payload import OrderRequest
 from handlers.pricing import PriceRequest
 from worker.messaging.envelope import Command
 from worker.runtime import outcomes
+from worker.runtime.payload import pointer
 from worker.sips import Answer
 
 COMMAND = Command(
@@ -76,4 +77,4 @@ def test_a_payload_that_is_no_object_points_to_the_whole(payload: object) -> Non
 
 def test_pointers_escape_what_the_standard_says() -> None:
     """`~` and `/` have a meaning in a pointer."""
-    assert "/a~1b/c~0d/0" == outcomes._pointer(("a/b", "c~d", 0))
+    assert "/a~1b/c~0d/0" == pointer(("a/b", "c~d", 0))

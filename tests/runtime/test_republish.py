@@ -48,7 +48,7 @@ def test_it_is_read_as_the_command_that_made_the_row(rows: Rows) -> None:
     assert ("c-1", "shop", "sips.order.submit", 2) == (command.id, command.source, command.type, command.run)
     assert order.key == order_key(order.base_url, command.source, command.idempotency_key)
     assert (payload("PO-c-1"), order.fingerprint) == (command.data, fingerprint(command.data))
-    assert known == orjson.loads(envelope(command, message.properties))
+    assert known.items() <= orjson.loads(envelope(command, message.properties)).items()
 
 
 def test_an_order_without_its_payload_cannot_be_published(rows: Rows) -> None:

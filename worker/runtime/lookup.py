@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from worker.runtime import matching
+from worker.runtime.payload import spelled
 from worker.runtime.submission import transaction_id_of
 from worker.sips.models import OrderListAnswer, OrderListRequest
 from worker.store.orders import Order
@@ -112,8 +113,7 @@ class Lookup:
         """The first day on which SIPS may date the order: that of its own date, or of its send."""
         sent = self._today() if sent_at is None else datetime.fromtimestamp(sent_at, self._settings.time_zone).date()
         payload = orjson.loads(order.payload) if order.payload else {}
-        details = payload.get("poDetails") if isinstance(payload, dict) else None
-        written = matching.day(str(details.get("orderDate"))) if isinstance(details, dict) else None
+        written = matching.day(str(spelled(spelled(payload, "poDetails"), "orderDate")))
         return min(sent, written) if written else sent
 
     def _today(self) -> date:

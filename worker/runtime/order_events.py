@@ -13,11 +13,14 @@ from worker.runtime import outcomes
 from worker.store.orders import StoredEvent
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pika.spec import BasicProperties
 
     from worker.messaging.envelope import Command
     from worker.messaging.publisher import Message
     from worker.runtime.outcomes import Problem
+    from worker.runtime.payload import PayloadWarning
     from worker.settings import Settings
     from worker.sips import Answer
     from worker.store.orders import Order
@@ -35,8 +38,17 @@ NEXT_STEP = (
 )
 
 
-def envelope(command: Command, properties: BasicProperties) -> str:
-    """What the outcome of a command needs of its envelope, as JSON for the ledger."""
+def envelope(
+    command: Command, properties: BasicProperties, *, source_system: str = "", warnings: Sequence[PayloadWarning] = ()
+) -> str:
+    """What the outcome of a command needs beside its order, as JSON for the ledger.
+
+    Args:
+        command: that brought the order.
+        properties: of its message.
+        source_system: the partner's name, as it is sent.
+        warnings: of the payload, so that everything that is said of the order tells the same ones.
+    """
     return orjson.dumps(
         {
             "correlationId": command.correlation_id,
@@ -44,6 +56,8 @@ def envelope(command: Command, properties: BasicProperties) -> str:
             "tracestate": command.tracestate,
             "replyTo": properties.reply_to if isinstance(properties.reply_to, str) else None,
             "replyCorrelationId": properties.correlation_id if isinstance(properties.correlation_id, str) else None,
+            "sourceSystem": source_system,
+            "warnings": list(warnings),
         }
     ).decode()
 
@@ -77,7 +91,8 @@ class OrderVoice:
 
     def failed(self, order: Order, problem: Problem) -> StoredEvent:
         """The outcome of an order that SIPS does not have; its key stays its own: another command is told the same."""
-        return self._outcome(order, "failed", outcomes.problem_data(replace(problem, key_reusable=False), _about(order)))
+        data = outcomes.problem_data(replace(problem, key_reusable=False), _about(order))
+        return self._outcome(order, "failed", data | {"warnings": _known(order).get("warnings", [])})
 
     def unknown(self, order: Order, why: str) -> StoredEvent:
         """The outcome of an order that SIPS may have, and nobody can tell."""
@@ -109,7 +124,7 @@ class OrderVoice:
         return self._event(order, fact, event_id, data)
 
     def _event(self, order: Order, event_type: str, event_id: str, data: dict[str, Any]) -> StoredEvent:
-        known = orjson.loads(order.envelope)
+        known = _known(order)
         context = events.EventContext(
             environment=self._environment,
             correlation_id=known.get("correlationId") or order.command_id,
@@ -124,15 +139,25 @@ class OrderVoice:
         return StoredEvent(event_id, event_type, order.run, body.decode())
 
 
+def _known(order: Order) -> dict[str, Any]:
+    """What `envelope` wrote down; less of it by an earlier release, and nothing of an order that was never seen."""
+    known: dict[str, Any] = orjson.loads(order.envelope)
+    return known
+
+
 def result(order: Order) -> dict[str, Any]:
     """The `result` of an order, in the shape of `OrderResult`."""
+    known = _known(order)
     return {
         "status": "queued" if order.order_id is None else "confirmed",
         "orderId": order.order_id,
         "queueId": order.queue_id,
         "transactionId": order.transaction_id,
+        "transactionDate": order.transaction_date,
+        "sourceSystem": known.get("sourceSystem", ""),
         "customerCode": order.customer_code,
         "poNumber": order.po_number,
+        "warnings": known.get("warnings", []),
     }
 
 
@@ -147,6 +172,7 @@ def _doubt(order: Order, why: str) -> dict[str, Any]:
         "looks": order.looks,
         "lastError": why,
         "nextStep": NEXT_STEP,
+        "warnings": _known(order).get("warnings", []),
     }
 
 
@@ -167,7 +193,7 @@ def message(said: StoredEvent) -> Message:
 
 def reply(said: StoredEvent, order: Order) -> Message | None:
     """A copy of an outcome for the address that the command named, or None."""
-    known = orjson.loads(order.envelope)
+    known = _known(order)
     return events.reply_to(message(said), known.get("replyTo"), known.get("replyCorrelationId") or order.command_id)
 
 

@@ -196,7 +196,12 @@ class Orders:
             command_id=command.id,
             command_source=command.source,
             command_type=command.type,
-            envelope=order_events.envelope(command, attempt.delivery.properties),
+            envelope=order_events.envelope(
+                command,
+                attempt.delivery.properties,
+                source_system=settings.source_system,
+                warnings=payload.warnings(),
+            ),
             customer_code=customer,
             branch_code=identity.branch_code or "",
             po_number=po_number,

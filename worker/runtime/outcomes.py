@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from worker.runtime.payload import pointer
+
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
@@ -83,7 +85,7 @@ def about(command: Command) -> dict[str, Any]:
 def invalid_payload(error: ValidationError) -> Problem:
     """The problem of a payload that its model refuses: one JSON pointer per fault up to `MAX_ERRORS`, no values."""
     errors = tuple(
-        {"pointer": _pointer(fault["loc"]), "detail": fault["msg"].removeprefix("Value error, ")}
+        {"pointer": pointer(fault["loc"]), "detail": fault["msg"].removeprefix("Value error, ")}
         for fault in error.errors(include_url=False, include_context=False, include_input=False)[:MAX_ERRORS]
     )
     number = error.error_count()
@@ -95,8 +97,3 @@ def invalid_payload(error: ValidationError) -> Problem:
         errors=errors,
         key_reusable=True,
     )
-
-
-def _pointer(location: tuple[int | str, ...]) -> str:
-    """A JSON pointer (RFC 6901)."""
-    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in location)

@@ -18,11 +18,12 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from worker.runtime.spelling import by_spelling, one_spelling_each, read_from, sent_to
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 __all__ = [
     "Code",
@@ -36,15 +37,25 @@ __all__ = [
     "Longitude",
     "Number",
     "Payload",
+    "PayloadWarning",
+    "Place",
     "Quantity",
     "Result",
     "Text",
     "Whole",
     "guess_identity",
+    "no_boolean",
+    "pointer",
+    "refuse",
+    "spelled",
 ]
 
+#: Where something stands in a payload: names of properties and numbers of items, from the outside in.
+Place = tuple[int | str, ...]
 
-def _no_boolean(value: Any) -> Any:
+
+def no_boolean(value: Any) -> Any:
+    """For `BeforeValidator`: true and false are no 1 and 0."""
     if isinstance(value, bool):
         raise ValueError("Input should be a number, not true or false")  # noqa: TRY004 - pydantic reads a ValueError
     return value
@@ -59,7 +70,7 @@ def _fits(value: int) -> int:
 
 def _as_given(value: Any, read: Callable[[Any], float]) -> float:
     """A number that passed its checks, whole where it was given whole: whether SIPS reads 1.0 as 1 is unknown."""
-    number = read(_no_boolean(value))
+    number = read(no_boolean(value))
     return value if isinstance(value, int) and value < 2**64 else number
 
 
@@ -92,20 +103,20 @@ Id = Annotated[
 Day = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^\d{4}-\d{2}-\d{2}$"), AfterValidator(_is_day)]
 
 #: A whole number.
-Whole = Annotated[int, BeforeValidator(_no_boolean), AfterValidator(_fits)]
+Whole = Annotated[int, BeforeValidator(no_boolean), AfterValidator(_fits)]
 
 #: Any number.
-Number = Annotated[float, BeforeValidator(_no_boolean)]
+Number = Annotated[float, BeforeValidator(no_boolean)]
 
 #: How much of something.
 Quantity = Annotated[float, Field(gt=0), WrapValidator(_as_given)]
 
 #: Most rows of a list; 0 leaves it to SIPS, as the documented example does.
-Limit = Annotated[int, Field(ge=0, le=10_000), BeforeValidator(_no_boolean)]
+Limit = Annotated[int, Field(ge=0, le=10_000), BeforeValidator(no_boolean)]
 
 #: A place, in degrees.
-Latitude = Annotated[float, Field(ge=-90, le=90), BeforeValidator(_no_boolean)]
-Longitude = Annotated[float, Field(ge=-180, le=180), BeforeValidator(_no_boolean)]
+Latitude = Annotated[float, Field(ge=-90, le=90), BeforeValidator(no_boolean)]
+Longitude = Annotated[float, Field(ge=-180, le=180), BeforeValidator(no_boolean)]
 
 
 #: Characters of a customer code that is taken from a payload which failed its checks.
@@ -154,6 +165,10 @@ class Payload(BaseModel):
     def identity(self) -> Identity:
         """The codes of this payload; a payload without any has none."""
         return Identity()
+
+    def warnings(self) -> list[PayloadWarning]:
+        """What SIPS may not take as it is meant; a payload that says nothing of it has none."""
+        return []
 
     def to_sips(self, own: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The body for SIPS: the properties that were given, unknown ones included.
@@ -228,9 +243,43 @@ class Gleaned(Result):
         return self
 
 
+@dataclass(frozen=True, slots=True)
+class PayloadWarning:
+    """Something in a payload that SIPS is not known to refuse, and that may not come to what is meant.
+
+    `pointer` is a JSON pointer into the payload (in our spelling). `detail` says what SIPS is known to do with it, and what to
+    send instead; it holds no value of the payload.
+    """
+
+    code: str
+    pointer: str
+    detail: str
+
+
+def pointer(place: Place) -> str:
+    """A place as a JSON pointer (RFC 6901)."""
+    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in place)
+
+
+def refuse(faults: Iterable[tuple[Place, str]]) -> ValidationError:
+    """What a validator raises that knows the places itself: each fault is a place below its model, and what is wrong there."""
+    errors = [
+        InitErrorDetails(type=PydanticCustomError("refused", "{detail}", {"detail": detail}), loc=place, input=None)
+        for place, detail in faults
+    ]
+    return ValidationError.from_exception_data("payload", errors, hide_input=True)
+
+
+def spelled(data: Any, name: str) -> Any:
+    """The value of a property in a payload as it came, whatever its letter case; None where there is none."""
+    if not isinstance(data, dict):
+        return None
+    return data[name] if name in data else next((data[key] for key in data if key.casefold() == name.casefold()), None)
+
+
 def guess_identity(data: Any) -> Identity:
     """The customer of a payload that failed its checks, so that its consumer still hears of it."""
-    code = data.get("customerCode") if isinstance(data, dict) else None
+    code = spelled(data, "customerCode")
     return Identity(
         customer_code=code if isinstance(code, str) and 0 < len(code) <= LONGEST_CODE and code.isprintable() else None
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import orjson
 
-from worker.runtime.payload import Result
+from worker.runtime.payload import PayloadWarning, Result
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -39,14 +39,20 @@ class InDoubtError(Exception):
 
 
 class OrderResult(Result):
-    """What SIPS did with the order: `confirmed` with its order id, or `queued` with the id of the queue's entry."""
+    """What SIPS did with the order: `confirmed` with its order id, or `queued` with the id of the queue's entry.
+
+    `transaction_id`, `transaction_date` and `source_system` are the worker's, as they were sent.
+    """
 
     status: Literal["confirmed", "queued"]
     order_id: str | None
     queue_id: str | None
     transaction_id: str
+    transaction_date: str
+    source_system: str
     customer_code: str
     po_number: str
+    warnings: list[PayloadWarning]
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,10 +96,13 @@ def test_json_is_an_object_or_an_array(raw: bytes, value: Any, counts: bool) -> 
         ("application/json", b"\r\n <!DOCTYPE HTML PUBLIC", "text/html"),
         ("", b"<HTML><head>", "text/html"),
         ("text/plain", b"the <html> tag", "text/plain"),
+        # So is a document.
+        ("application/octet-stream", b"%PDF-1.7", "application/pdf"),
+        ("application/json", b'"%PDF-1.7"', "application/json"),
     ],
 )
 def test_the_media_type(label: str, raw: bytes, expected: str) -> None:
-    """Lower case, without parameters, and not fooled by the label of a web page."""
+    """Lower case, without parameters, and not fooled by the label of a web page or a document."""
     assert expected == media_type(label, raw)
 
 

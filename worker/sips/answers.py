@@ -13,15 +13,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from worker.sips.errors import Unreadable
 
-__all__ = ["HTML", "Answer", "is_json", "media_type", "parse_json", "parse_retry_after"]
+__all__ = ["HTML", "PDF", "Answer", "is_json", "media_type", "parse_json", "parse_retry_after"]
 
 Shape = TypeVar("Shape")
 
-#: Media type of web pages; bodies that plainly are one count as this whatever they are labelled.
+#: Media types of web pages and of documents; bodies that plainly are one count as this whatever they are labelled.
 HTML = "text/html"
+PDF = "application/pdf"
 
 _HTML_TYPES = frozenset({HTML, "application/xhtml+xml"})
 _HTML_STARTS = (b"<!doctype html", b"<html")
+_PDF_START = b"%pdf-"
 
 #: Longest wait (seconds) that a Retry-After is believed, one day.
 MAX_RETRY_AFTER = 86_400.0
@@ -35,10 +37,11 @@ class Answer:
         operation: Id of the operation that was called.
         status: HTTP status.
         body: The parsed JSON; `None` where the body is not JSON.
-        raw: The body's bytes, decompressed and without a byte order mark.
+        raw: The body's bytes, decompressed and without a byte order mark; none where they went to a sink.
         media_type: Lower case and without parameters, such as `application/json`; empty where none was given.
         seconds: From the start of the call to the last byte.
         retry_after: Seconds to wait, where the answer has a readable Retry-After.
+        streamed: Whether the body went to a sink.
     """
 
     operation: str
@@ -48,6 +51,7 @@ class Answer:
     media_type: str
     seconds: float
     retry_after: float | None = None
+    streamed: bool = False
 
     def parse(self, shape: type[Shape], under: str | None = None) -> Shape:
         """The body as a model or as a list of models (`list[PriceLine]`), or so what stands in it `under` a name.
@@ -101,10 +105,12 @@ def is_json(body: object) -> bool:
 
 
 def media_type(content_type: str, raw: bytes) -> str:
-    """The media type of a body: its label without parameters, or `HTML` where the body plainly is a web page."""
+    """The media type of a body: its label without parameters, or `HTML` or `PDF` where the body plainly is one."""
     label = content_type.partition(";")[0].strip().lower()
     start = raw[:64].lstrip().lower()
-    return HTML if label in _HTML_TYPES or start.startswith(_HTML_STARTS) else label
+    if label in _HTML_TYPES or start.startswith(_HTML_STARTS):
+        return HTML
+    return PDF if start.startswith(_PDF_START) else label
 
 
 def parse_retry_after(value: str | None) -> float | None:

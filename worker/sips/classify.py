@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from worker.sips.answers import HTML, is_json
+from worker.sips.answers import HTML, PDF, is_json
 from worker.sips.errors import (
     BadAnswer,
     Executed,
@@ -26,16 +26,13 @@ if TYPE_CHECKING:
     from worker.sips.answers import Answer
     from worker.sips.operations import Operation
 
-__all__ = ["classify", "error_of", "executed"]
+__all__ = ["SUCCESS", "classify", "error_of", "executed"]
 
 #: SIPS documents 200; its neighbours with a JSON body are judged by their content as well.
 SUCCESS = frozenset({200, 201, 202})
 
 #: First digit of the statuses that send a client elsewhere.
 REDIRECTS = 3
-
-#: Media type of a document, answered instead of JSON by the operations that allow it.
-DOCUMENT = "application/pdf"
 
 #: Turned away before SIPS worked on the request: sent elsewhere, refused at the door, no such path, too many.
 _NOT_EXECUTED = frozenset({301, 302, 307, 308, 401, 403, 404, 405, 429})
@@ -70,7 +67,7 @@ def classify(operation: Operation, status: int, media_type: str, *, body_is_json
     if html or status // 100 == REDIRECTS or (status in _NO_SUCH_PATH and operation.kind is Kind.MUTATION):
         return Gateway
     if status in SUCCESS:
-        readable = body_is_json or (operation.document and media_type == DOCUMENT)
+        readable = body_is_json or (operation.document and media_type == PDF)
         return None if readable else Unreadable
     return _failure(status, body_is_json=body_is_json)
 
@@ -96,7 +93,9 @@ def executed(error: type[BadAnswer], status: int) -> Executed:
 
 def error_of(operation: Operation, answer: Answer) -> BadAnswer | None:
     """The error to raise for an answer, or `None` for a success."""
-    kind = classify(operation, answer.status, answer.media_type, body_is_json=is_json(answer.body))
+    # What was streamed is no page, and whether it is JSON was seen on the way.
+    body_is_json = answer.streamed or is_json(answer.body)
+    kind = classify(operation, answer.status, answer.media_type, body_is_json=body_is_json)
     if kind is None:
         return None
     return kind(

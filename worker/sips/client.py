@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -13,6 +14,7 @@ from pydantic import BaseModel
 from worker import __version__
 from worker.sips.classify import error_of
 from worker.sips.errors import Executed, SipsError
+from worker.sips.items import ItemCounter
 from worker.sips.limits import Limits
 from worker.sips.operations import Confidence, Kind, Operation, resolve_all
 from worker.sips.token import TokenManager
@@ -28,8 +30,9 @@ if TYPE_CHECKING:
     from worker.sips.token import TokenSource
     from worker.sips.token_rules import Token
     from worker.sips.token_storage import TokenStorage
+    from worker.sips.transport import Sink
 
-__all__ = ["PROBE", "Sips", "SipsClient", "make_token_source"]
+__all__ = ["PROBE", "Abridged", "Sips", "SipsClient", "make_token_source"]
 
 #: Id of the operation that asks whether SIPS is there; it stands in no table, as its path is a setting.
 PROBE = "probe"
@@ -98,12 +101,31 @@ class SipsClient:
             SipsError: Anything else than a success; see `worker.sips.errors`.
         """
         operation = self.operation(operation_id)
-        request = self._request(operation, path or {}, query or {}, json)
+        return self._make(operation, self._request(operation, path or {}, query or {}, json), deadline)
+
+    def stream(
+        self,
+        operation_id: str,
+        sink: Sink,
+        *,
+        deadline: Deadline,
+        path: Mapping[str, str | int] | None = None,
+        query: Mapping[str, str | int | float | None] | None = None,
+    ) -> Answer:
+        """As `call`, of an answer that may be too large to hold: its body goes to `sink` in pieces.
+
+        Raises:
+            SipsError: As `call`; `sink` may have taken a part of the body by then.
+        """
+        operation = self.operation(operation_id)
+        return self._make(operation, self._request(operation, path or {}, query or {}, None), deadline, sink)
+
+    def _make(self, operation: Operation, request: Request, deadline: Deadline, sink: Sink | None = None) -> Answer:
         try:
             if self._limits.free:
-                return self._answer(operation, request, deadline)
-            with self._limits.turn(operation_id, deadline):
-                return self._answer(operation, request, deadline)
+                return self._answer(operation, request, deadline, sink)
+            with self._limits.turn(operation.id, deadline):
+                return self._answer(operation, request, deadline, sink)
         except SipsError as error:
             error.while_away = self._is_away()
             raise
@@ -118,15 +140,15 @@ class SipsClient:
         request = Request(operation.method, f"{self._transport.base_url}{path}", {"Accept": "application/json", **_HEADERS})
         return self._answer(operation, request, deadline)
 
-    def _answer(self, operation: Operation, request: Request, deadline: Deadline) -> Answer:
+    def _answer(self, operation: Operation, request: Request, deadline: Deadline, sink: Sink | None = None) -> Answer:
         """Bear the token, and repeat once with another one where SIPS refused it."""
         token = self._tokens.get(deadline)
-        answer = self._transport.send(operation, _bearing(request, token), deadline)
+        answer = self._transport.send(operation, _bearing(request, token), deadline, sink)
         if answer.status == HTTPStatus.UNAUTHORIZED:
             self._tokens.invalidate(token.fingerprint)
             other = self._tokens.get(deadline)
             if other.fingerprint != token.fingerprint:
-                answer = self._transport.send(operation, _bearing(request, other), deadline)
+                answer = self._transport.send(operation, _bearing(request, other), deadline, sink)
         error = error_of(operation, answer)
         if error is not None:
             raise error
@@ -174,6 +196,14 @@ def make_token_source(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Abridged:
+    """What is told of an answer in the place of its body, and why."""
+
+    body: Any
+    why: str
+
+
 class Sips:
     """What a handler sees of SIPS during one attempt: calls that end by the attempt's deadline, and what became of them.
 
@@ -182,6 +212,7 @@ class Sips:
         seconds: Wall time of all calls together, the token's included.
         status: HTTP status of the last call; `None` where it was not answered.
         answer: The last answer; `None` where the last call had none.
+        abridged: What is told of it instead of its whole body, where a handler said so.
         executed: Whether SIPS can have executed any of the calls that change something.
     """
 
@@ -192,6 +223,7 @@ class Sips:
         self.seconds = 0.0
         self.status: int | None = None
         self.answer: Answer | None = None
+        self.abridged: Abridged | None = None
         self.executed = Executed.NO
 
     @property
@@ -216,12 +248,46 @@ class Sips:
         json: object = None,
     ) -> Answer:
         """As `SipsClient.call`, by this attempt's deadline."""
+        call = self._client.call
+        return self._noted(operation_id, lambda: call(operation_id, path=path, query=query, json=json, deadline=self.deadline))
+
+    def download(
+        self,
+        operation_id: str,
+        sink: Sink,
+        *,
+        path: Mapping[str, str | int] | None = None,
+        query: Mapping[str, str | int | float | None] | None = None,
+    ) -> int:
+        """The number of items in a list that may be too long to hold; its bytes go to `sink`, checked piece by piece.
+
+        Raises:
+            SipsError: As `call`, or `Unreadable` where it is no list of objects or not all of it. What `sink` has taken by
+                then is worth nothing.
+        """
+        items = ItemCounter(operation_id)
+
+        def take(piece: bytes) -> None:
+            items.feed(piece)
+            sink(piece)
+
+        stream = self._client.stream
+        self._noted(operation_id, lambda: stream(operation_id, take, path=path, query=query, deadline=self.deadline))
+        self.abridge(None, "the answer is the file in result")
+        return items.end()
+
+    def abridge(self, body: object, why: str) -> None:
+        """Have the outcome tell `body` in the place of the last answer's, as the rest of it stands in the result."""
+        self.abridged = Abridged(body, why)
+
+    def _noted(self, operation_id: str, make: Callable[[], Answer]) -> Answer:
+        """Make a call, and note what became of it."""
         started = time.monotonic()
         self.calls += 1
-        self.status = self.answer = None
+        self.status = self.answer = self.abridged = None
         executed = Executed.MAYBE
         try:
-            self.answer = self._client.call(operation_id, path=path, query=query, json=json, deadline=self.deadline)
+            self.answer = make()
         except SipsError as error:
             self.status, self.answer, executed = error.status, error.answer, error.executed
             raise

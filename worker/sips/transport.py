@@ -1,4 +1,6 @@
-"""Send one HTTP request to SIPS and read its answer whole: within a deadline, at most once, and knowing what was sent.
+"""Send one HTTP request to SIPS and read its answer: within a deadline, at most once, and knowing what was sent.
+
+An answer is read whole, or in pieces that go to a sink where it may be too large to hold.
 
 Nothing is opened before the first call.
 """
@@ -11,7 +13,8 @@ import math
 import ssl
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, TypeAlias
 
 import requests
 import urllib3
@@ -19,22 +22,25 @@ from requests.structures import CaseInsensitiveDict
 
 from worker.sips.adapter import Adapter
 from worker.sips.answers import Answer, media_type, parse_json, parse_retry_after
+from worker.sips.classify import SUCCESS
 from worker.sips.connections import Exchange, exchanging
 from worker.sips.deadline import Watchdog
 from worker.sips.errors import ConnectFailed, DeadlinePassed, Executed, LostAnswer, SipsError, Unreadable
 from worker.sips.operations import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from worker.settings import Settings
     from worker.sips.deadline import Deadline
     from worker.sips.operations import Operation
 
-__all__ = ["MAX_ANSWER_BYTES", "MUTATION_MAX_IDLE", "Request", "Transport"]
+__all__ = ["MAX_ANSWER_BYTES", "MAX_STREAM_BYTES", "MUTATION_MAX_IDLE", "Request", "Sink", "Transport"]
 
-#: Largest answer body (bytes, decompressed) that is read; the full catalogue is the largest expected, some MiB.
+#: Largest answer body (bytes, decompressed) that is read whole, and that is streamed: the full catalogue is the largest
+#: expected, tens of MiB.
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
+MAX_STREAM_BYTES = 1024 * 1024 * 1024
 
 #: A call that changes something uses a kept connection only if it was idle for less than this (seconds): gateways close
 #: idle connections after a few seconds at the earliest, and a request lost that way looks like a lost answer.
@@ -70,8 +76,12 @@ class Request:
         return prepared
 
 
+#: Takes the body of a success in pieces, decompressed and without a byte order mark. What it raises ends the call.
+Sink: TypeAlias = "Callable[[bytes], None]"
+
+
 class _TooLargeError(Exception):
-    """The body is larger than is accepted."""
+    """The body is larger than is accepted; holds the limit."""
 
 
 class Transport:
@@ -79,7 +89,7 @@ class Transport:
 
     Parameters:
         settings: Address and number of threads.
-        max_answer_bytes: Larger answers are not read.
+        max_answer_bytes: Larger answers are not read whole.
         on_end: Told of each request that was tried, in its thread: the operation, and the answer or error it ended with.
 
     Raises:
@@ -99,10 +109,11 @@ class Transport:
         self._max_answer_bytes = max_answer_bytes
         self._on_end = on_end
 
-    def send(self, operation: Operation, request: Request, deadline: Deadline) -> Answer:
+    def send(self, operation: Operation, request: Request, deadline: Deadline, sink: Sink | None = None) -> Answer:
         """The answer to a request, whatever its status.
 
-        A read whose kept connection turns out closed is sent once more over a fresh one; a mutation never is.
+        A read whose kept connection turns out closed is sent once more over a fresh one; a mutation never is. The body of a
+        success that is no page goes to `sink`, where there is one: bytes of one answer only, but of a failed call as well.
 
         Raises:
             ConnectFailed: No request byte was written.
@@ -115,9 +126,9 @@ class Transport:
         started = time.monotonic()
         reads = operation.kind is Kind.READ
         exchange = Exchange(deadline, self._watchdog, max_idle=math.inf if reads else MUTATION_MAX_IDLE)
-        outcome = self._exchange(operation, request, exchange, started)
+        outcome = self._exchange(operation, request, exchange, started, sink)
         if reads and exchange.reused and not exchange.answered and isinstance(outcome, ConnectFailed | LostAnswer):
-            outcome = self._exchange(operation, request, Exchange(deadline, self._watchdog, max_idle=0), started)
+            outcome = self._exchange(operation, request, Exchange(deadline, self._watchdog, max_idle=0), started, sink)
         self._on_end(operation, outcome)
         if isinstance(outcome, SipsError):
             raise outcome
@@ -128,23 +139,31 @@ class Transport:
         self._adapter.close()
         self._watchdog.close()
 
-    def _exchange(self, operation: Operation, request: Request, exchange: Exchange, started: float) -> Answer | SipsError:
+    def _exchange(
+        self, operation: Operation, request: Request, exchange: Exchange, started: float, sink: Sink | None
+    ) -> Answer | SipsError:
         """One request and its answer. Errors are returned: raised here, they would drag URLs of requests' along."""
         with exchanging(exchange):
             try:
-                answer = self._answer(operation, request, exchange, started)
+                answer = self._answer(operation, request, exchange, started, sink)
             except _TRANSPORT_ERRORS as error:
                 return _failure(operation, exchange, error)
-            except _TooLargeError:
-                return _unreadable(operation, f"the answer is larger than {self._max_answer_bytes} bytes")
+            except _TooLargeError as error:
+                return _unreadable(operation, f"the answer is larger than {error} bytes")
         return _failure(operation, exchange, TimeoutError()) if exchange.cut else answer
 
-    def _answer(self, operation: Operation, request: Request, exchange: Exchange, started: float) -> Answer:
+    def _answer(self, operation: Operation, request: Request, exchange: Exchange, started: float, sink: Sink | None) -> Answer:
         seconds = max(exchange.deadline.remaining(), 0.001)
         adapter = self._adapter
         response = adapter.send(request.prepared(), stream=True, timeout=seconds, proxies=adapter.proxies)
         try:
-            raw = self._read(response.raw)
+            pieces = _pieces(response.raw)
+            start = next(pieces, b"")
+            whole = filter(None, chain((start,), pieces))
+            if streamed := sink is not None and response.status_code in SUCCESS and not start.lstrip().startswith(b"<"):
+                raw = _pour(whole, sink)
+            else:
+                raw = b"".join(_limited(whole, self._max_answer_bytes))
         except BaseException:
             response.close()
             raise
@@ -153,20 +172,35 @@ class Transport:
             status=response.status_code,
             body=parse_json(raw),
             raw=raw,
-            media_type=media_type(response.headers.get("Content-Type", ""), raw),
+            media_type=media_type(response.headers.get("Content-Type", ""), start),
             seconds=time.monotonic() - started,
             retry_after=parse_retry_after(response.headers.get("Retry-After")),
+            streamed=streamed,
         )
 
-    def _read(self, body: urllib3.HTTPResponse) -> bytes:
-        chunks: list[bytes] = []
-        size = 0
-        while chunk := body.read(_CHUNK, decode_content=True):
-            size += len(chunk)
-            if size > self._max_answer_bytes:
-                raise _TooLargeError
-            chunks.append(chunk)
-        return b"".join(chunks).removeprefix(_BYTE_ORDER_MARK)
+
+def _pieces(body: urllib3.HTTPResponse) -> Iterator[bytes]:
+    """The body, decompressed; none of the pieces is empty."""
+    if start := body.read(_CHUNK, decode_content=True).removeprefix(_BYTE_ORDER_MARK):
+        yield start
+    while piece := body.read(_CHUNK, decode_content=True):
+        yield piece
+
+
+def _limited(pieces: Iterable[bytes], limit: int) -> Iterator[bytes]:
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > limit:
+            raise _TooLargeError(limit)
+        yield piece
+
+
+def _pour(pieces: Iterable[bytes], sink: Sink) -> bytes:
+    """Nothing is left of the body for the answer itself."""
+    for piece in _limited(pieces, MAX_STREAM_BYTES):
+        sink(piece)
+    return b""
 
 
 def _failure(operation: Operation, exchange: Exchange, error: Exception) -> SipsError:

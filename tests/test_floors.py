@@ -35,7 +35,7 @@ def test_the_floors_lead_down_only() -> None:
 
 def test_the_siblings_may_not_import_each_other() -> None:
     """Nor anything above them, so that each can be understood and tested alone."""
-    siblings = ["worker.messaging", "worker.sips", "worker.store", "worker.webhook", "worker.ops", "worker.client"]
+    siblings = [f"worker.{name}" for name in ("messaging", "sips", "store", "blobs", "webhook", "ops", "client")]
 
     for part in siblings:
         assert {"worker", "worker.settings"} >= set(FLOORS[part])
@@ -79,6 +79,8 @@ def test_a_handler_sees_queue_names_and_the_front_door_of_sips() -> None:
         ("worker.store.ledger", "from worker.sips import errors", ["worker.store.ledger imports worker.sips.errors"]),
         ("worker.store.ledger", "from worker.ops import text", ["worker.store.ledger imports worker.ops.text"]),
         ("worker.sips.client", "from worker.store.ledger import X", ["worker.sips.client imports worker.store.ledger"]),
+        ("worker.sips.client", "from worker.blobs import BlobError", ["worker.sips.client imports worker.blobs"]),
+        ("handlers.bulk", "from worker.blobs import BlobStore", ["handlers.bulk imports worker.blobs"]),
         ("worker.messaging.redrive", "from worker.store import engine", ["worker.messaging.redrive imports worker.store.engine"]),
         ("handlers.orders", "from worker.store.ledger import X", ["handlers.orders imports worker.store.ledger"]),
         ("handlers.orders", "from worker.ops import text", ["handlers.orders imports worker.ops.text"]),

@@ -20,6 +20,7 @@ import structlog
 import handlers
 from worker import __version__
 from worker import settings as settings_module
+from worker.blobs import make_blob_store
 from worker.messaging import topology
 from worker.messaging.broker import RabbitBroker
 from worker.ops import configure_logs, health_reports, health_server, register_secret
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import FrameType
 
+    from worker.blobs import BlobStore
     from worker.messaging.publisher import Publisher
     from worker.messaging.topology import Topology
     from worker.settings import Settings
@@ -83,7 +85,7 @@ def queues_of_commands() -> Mapping[str, str]:
 
 def make_broker(settings: Settings, stopping: threading.Event, beats: Beats) -> RabbitBroker:
     """Everything of one worker process, wired; opens nothing. Its loops tell `beats` that they get on."""
-    store = Store(settings.database_url.get_secret_value())
+    store, blobs = Store(settings.database_url.get_secret_value()), make_blob_store(settings)
 
     def execute(delivery: Any) -> None:
         pipeline.execute(delivery)
@@ -102,6 +104,7 @@ def make_broker(settings: Settings, stopping: threading.Event, beats: Beats) -> 
         store=store,
         publisher=broker.publisher,
         on_store=StoreGate(broker.gates, store, settings),
+        blobs=blobs,
         repair=broker.keeper.repair,
         settings=settings,
         beat=beats.touch,
@@ -116,6 +119,7 @@ def make_broker(settings: Settings, stopping: threading.Event, beats: Beats) -> 
         client,
         broker.publisher,
         store,
+        blobs,
         housekeeping=lifecycle.housekeeping,
         up_seconds=service.up_seconds,
         stopping=stopping,
@@ -128,6 +132,7 @@ def make_pipeline(
     client: SipsClient,
     publisher: Publisher,
     store: Store,
+    blobs: BlobStore | None = None,
     *,
     housekeeping: Housekeeping,
     up_seconds: Callable[[], float],
@@ -136,7 +141,7 @@ def make_pipeline(
     """What executes deliveries."""
     ledger = Ledger(store)
     lookup = Lookup(ledger, Controls(store), settings)
-    endings = Endings(publisher, settings)
+    endings = Endings(publisher, settings, blobs)
     published = housekeeping.published
     orders = Orders(ledger=ledger, client=client, lookup=lookup, endings=endings, published=published, settings=settings)
     ticks = Ticks(
@@ -172,11 +177,13 @@ def check(settings: Settings) -> None:
     """Find out what would stop every worker process at its start; opens no connection.
 
     Raises:
-        SettingsError: The secret file cannot be read, a path is none of SIPS' operations, the CA bundle is missing.
+        SettingsError: The secret file cannot be read, a path is none of SIPS' operations, the CA bundle is missing, the
+            settings of S3 cannot be used.
     """
     settings.client_secret()
     settings.next_client_secret()
     SipsClient(settings)
+    make_blob_store(settings)
 
 
 def boot() -> None:
@@ -216,6 +223,7 @@ def _prepare() -> Settings:
             *(credentials.client_secret for credentials in settings.credentials()),
             settings.amqp_url.get_secret_value(),
             settings.database_url.get_secret_value(),
+            settings.blob_s3_secret_access_key.get_secret_value(),
         ],
     )
     return settings

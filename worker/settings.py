@@ -47,6 +47,9 @@ LONGEST_LOOK_SECONDS = 86_400
 #: The longest time that a process can keep others from fetching the token.
 MAX_TOKEN_LEASE_SECONDS = 300
 
+#: The longest that an address can be signed for (AWS Signature Version 4).
+LONGEST_SIGNED_DAYS = 7
+
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
@@ -204,6 +207,25 @@ class Settings(BaseSettings):
         le=134_217_728,
         description="largest event that is published; below RabbitMQ's max_message_size (16 MiB by default from 4.0)",
     )
+    blob_folder: Path | None = Field(
+        default=None, description="folder that keeps what is too large for an event; the same for every worker of a fleet"
+    )
+    blob_base_url: str = Field(
+        default="",
+        description="where receivers open what is kept: address of BLOB_FOLDER, or of the prefix in BLOB_S3_BUCKET; "
+        "empty = signed addresses (S3 only)",
+    )
+    blob_s3_bucket: str = Field(default="", description="bucket that keeps it, instead of a folder; S3 or what speaks like it")
+    blob_s3_prefix: str = Field(default="sips-worker", description="what the names in the bucket begin with")
+    blob_s3_endpoint: str = Field(default="", description="address of what speaks like S3; empty = that of AWS")
+    blob_s3_region: str = Field(default="us-east-1", min_length=1, description="region of the bucket")
+    blob_s3_access_key_id: str = Field(
+        default="", description="access key of the bucket; empty = what AWS_ variables or the machine's own role give"
+    )
+    blob_s3_secret_access_key: SecretStr = Field(default=SecretStr(""), description="its secret")
+    blob_retention_days: Annotated[float, Field(gt=0, le=3_650)] = Field(
+        default=7.0, description="days after which it is deleted, and until which its address can be opened"
+    )
     health_port: int = Field(default=0, ge=0, le=65_535, description="port of /livez and /readyz; 0 or empty = none")
     health_host: str = Field(
         default="127.0.0.1", min_length=1, description="address that HEALTH_PORT is opened on; 0.0.0.0 = every one"
@@ -229,7 +251,7 @@ class Settings(BaseSettings):
             )
         return value
 
-    @field_validator("sips_base_url")
+    @field_validator("sips_base_url", "blob_base_url", "blob_s3_endpoint")
     @classmethod
     def _base_url_is_one(cls, value: str) -> str:
         if value and not _is_base_url(value):
@@ -241,8 +263,20 @@ class Settings(BaseSettings):
     def _empty_is_no_port(cls, value: Any) -> Any:
         return 0 if value == "" else value
 
+    @field_validator("blob_s3_prefix")
+    @classmethod
+    def _prefix_needs_no_escape(cls, value: str) -> str:
+        if not re.fullmatch(r"[\w./-]*", value, re.ASCII):
+            raise ValueError("must hold only letters, digits, -, _, . and /")
+        return value.strip("/")
+
     @field_validator(
-        "sips_client_secret_file", "sips_next_client_secret_file", "sips_max_concurrency", "sips_max_rps", mode="before"
+        "sips_client_secret_file",
+        "sips_next_client_secret_file",
+        "sips_max_concurrency",
+        "sips_max_rps",
+        "blob_folder",
+        mode="before",
     )
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
@@ -301,7 +335,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
-        if problems := [*self._contradictions(), *self._lacks_outside_the_sandbox()]:
+        if problems := [*self._contradictions(), *self._faults_of_the_blob_store(), *self._lacks_outside_the_sandbox()]:
             raise ValueError("\n".join(problems))
         return self
 
@@ -319,6 +353,16 @@ class Settings(BaseSettings):
             )
         if not self.grace_seconds < self.lease_seconds:
             yield f"needs GRACE_SECONDS < LEASE_SECONDS, but they are {self.grace_seconds:g} and {self.lease_seconds:g}"
+
+    def _faults_of_the_blob_store(self) -> Iterator[str]:
+        if self.blob_folder and self.blob_s3_bucket:
+            yield "set BLOB_FOLDER or BLOB_S3_BUCKET, not both"
+        if self.blob_folder and not self.blob_base_url:
+            yield "BLOB_FOLDER also needs BLOB_BASE_URL, where receivers open what is kept in it"
+        if bool(self.blob_s3_access_key_id) != bool(self.blob_s3_secret_access_key.get_secret_value()):
+            yield "set both of BLOB_S3_ACCESS_KEY_ID and BLOB_S3_SECRET_ACCESS_KEY, or neither"
+        if self.blob_s3_bucket and not self.blob_base_url and self.blob_retention_days > LONGEST_SIGNED_DAYS:
+            yield f"BLOB_RETENTION_DAYS above {LONGEST_SIGNED_DAYS} also needs BLOB_BASE_URL: S3 signs no address for longer"
 
     def _lacks_outside_the_sandbox(self) -> Iterator[str]:
         if self.sips_environment == "sandbox":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import handlers
-from worker.messaging.topology import CONTROL, ORDERS, QUERIES
+from worker.messaging.topology import BULK, CONTROL, ORDERS, QUERIES
 from worker.runtime.payload import Payload, Result
 from worker.runtime.registry import Registry, command, registry
 from worker.sips import Sips
@@ -88,10 +88,11 @@ def test_a_handler_calls_what_sips_has() -> None:
 
 
 def test_importing_the_handlers_registers_them() -> None:
-    """What changes something has a queue of its own, so has what must never wait; all else reads."""
+    """What changes something, what must never wait and what answers with files have queues of their own; all else reads."""
     assert handlers.__all__
 
     special = {"sips.order.submit": ORDERS, "sips.order.withdraw": CONTROL}
-    reading = {handler.type: QUERIES for handler in registry if not handler.changes and handler.port is Sips}
+    reads = [handler for handler in registry if not handler.changes and handler.port is Sips]
+    reading = {handler.type: BULK if handler.keeps_files else QUERIES for handler in reads}
     assert special | reading == registry.bindings()
-    assert "sips.pricing.fetch" in reading
+    assert (QUERIES, BULK) == (reading["sips.pricing.fetch"], reading["sips.product.catalog"])

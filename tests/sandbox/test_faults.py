@@ -41,6 +41,7 @@ def test_there_are_the_promised_faults() -> None:
         "token_short": {"expires_in"},
         "queued": {"listed_after"},
         "queued_dropped": set(),
+        "large": {"mib"},
         "garbage": set(),
         "waf": set(),
         "not_found": set(),

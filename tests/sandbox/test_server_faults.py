@@ -305,7 +305,7 @@ def test_each_fault_leaves_others_alone(sips: Caller, control: Control, fault: s
     assert [True] == [placed["listed"] for placed in control.orders]
 
 
-@pytest.mark.parametrize("fault", sorted(set(FAULTS) - {"down", "token_error", "token_short"}))
+@pytest.mark.parametrize("fault", sorted(set(FAULTS) - {"down", "token_error", "token_short", "large"}))
 def test_each_fault_strikes_whom_it_is_for(sips: Caller, control: Control, sandbox: Sandbox, fault: str) -> None:
     """The order of that customer, once."""
     own = {"slow": {"seconds": 0}, "drip": {"interval": 0}}.get(fault, {})

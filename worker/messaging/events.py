@@ -56,8 +56,13 @@ def outcome_id(source: str, command_id: str, command_type: str, run: int) -> str
     return str(uuid.uuid5(OUTCOME_NAMESPACE, orjson.dumps([source, command_id, command_type, run]).decode()))
 
 
-def event(event_type: str, event_id: str, data: Mapping[str, Any], context: EventContext) -> Message:
-    """One event, ready to be published to `sips.events` with its type as the routing key."""
+def event(
+    event_type: str, event_id: str, data: Mapping[str, Any], context: EventContext, *, dataref: str | None = None
+) -> Message:
+    """One event, ready to be published to `sips.events` with its type as the routing key.
+
+    With `dataref`, the address of its data, it goes without them (the CloudEvents extension of that name).
+    """
     now = datetime.now(UTC)
     attributes: dict[str, Any] = {
         "specversion": "1.0",
@@ -77,9 +82,10 @@ def event(event_type: str, event_id: str, data: Mapping[str, Any], context: Even
         "customercode": context.customer_code,
         "traceparent": context.traceparent,
         "tracestate": context.tracestate,
+        "dataref": dataref,
     }
     attributes.update({name: value for name, value in optional.items() if value})
-    return _message(attributes, orjson.dumps(attributes | {"data": data}))
+    return _message(attributes, orjson.dumps(attributes | ({} if dataref else {"data": data})))
 
 
 def published_again(body: bytes) -> Message:

@@ -7,14 +7,18 @@ import random
 import time
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from worker import __version__
 from worker.messaging import events, ladder, topology
 from worker.messaging.publisher import RefusedError, UnroutableError
 from worker.ops.crash_points import reached
 from worker.runtime import history, outcomes, poison, problems
+from worker.runtime.files import INLINE_BYTES, JSON, Files
 from worker.sips import Executed
 
 if TYPE_CHECKING:
+    from worker.blobs import BlobStore
     from worker.messaging.envelope import Command, EnvelopeError
     from worker.messaging.publisher import Message, Publisher
     from worker.runtime.attempt import Attempt
@@ -32,11 +36,18 @@ RUNGS_TRIED = 3
 
 
 class Endings:
-    """Publishes what an attempt comes to; every method may raise `PublishError`, and then nothing has ended."""
+    """Publishes what an attempt comes to; every method may raise `PublishError`, and then nothing has ended.
 
-    def __init__(self, publisher: Publisher, settings: Settings) -> None:
+    Args:
+        publisher: of the process.
+        settings: of the process.
+        blobs: where what is too large for an event is kept, if there is such a place.
+    """
+
+    def __init__(self, publisher: Publisher, settings: Settings, blobs: BlobStore | None = None) -> None:
         self._publisher = publisher
         self._settings = settings
+        self._blobs = blobs
         self._random = random.Random()  # noqa: S311 - jitter, no secret
 
     def publish(self, attempt: Attempt, message: Message) -> None:
@@ -52,14 +63,29 @@ class Endings:
             self._publisher.send(message)
 
     def outcome(self, attempt: Attempt, command: Command, kind: str, data: dict[str, Any]) -> None:
-        """The command's outcome: `succeeded`, `failed` or `unknown`; a result that RabbitMQ would refuse is told as `failed`."""
+        """The command's outcome: `succeeded`, `failed` or `unknown`.
+
+        Data that RabbitMQ would refuse are kept in the blob store, and the event refers to them; without one it is `failed`.
+
+        Raises:
+            BlobError: the blob store keeps nothing now.
+        """
         event_id = events.outcome_id(command.source, command.id, command.type, command.run)
-        message = events.event(f"{command.type}.{kind}", event_id, data, self.context(attempt, command))
+        event_type, context = f"{command.type}.{kind}", self.context(attempt, command)
+        message = events.event(event_type, event_id, data, context)
         size, limit = len(message.body), self._settings.max_event_bytes
         if size > limit and kind == "succeeded":
-            self.fail(attempt, command, problems.result_too_large(size, limit))
-        else:
-            self.publish_outcome(attempt, command, message, kind)
+            if self._blobs is None:
+                self.fail(attempt, command, problems.result_too_large(size, limit))
+                return
+            dataref = self.files(attempt).keep(orjson.dumps(data), JSON).dataref
+            message = events.event(event_type, event_id, data, context, dataref=dataref)
+        self.publish_outcome(attempt, command, message, kind)
+
+    def files(self, attempt: Attempt) -> Files:
+        """Where an attempt keeps files; one that stands in an event leaves room for what else is in it."""
+        inline_bytes = min(INLINE_BYTES, self._settings.max_event_bytes // 2)
+        return Files(self._blobs, inline_bytes=inline_bytes, deadline=attempt.deadline)
 
     def publish_outcome(self, attempt: Attempt, command: Command, message: Message, kind: str) -> None:
         """An outcome that is built already, and its copy for whom the command named."""

@@ -1,7 +1,7 @@
 """One thread per process that keeps things going.
 
 Timers become ticks, published events are marked, the store is probed, what somebody deleted of the topology is put back, and
-the store is cleared of what it was to keep for long enough.
+the store and the blob store are cleared of what they were to keep for long enough.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from worker.blobs import BlobError
 from worker.messaging.connection import unwatched
 from worker.messaging.keeper import LOOK_SECONDS
 from worker.messaging.publisher import PublishError, PublishTimeoutError
@@ -27,6 +28,7 @@ from worker.store.timers import Timers
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from worker.blobs import BlobStore
     from worker.messaging.connection import Beat
     from worker.messaging.publisher import Publisher
     from worker.settings import Settings
@@ -57,6 +59,10 @@ MARK_LIMIT = 500
 RETENTION_SECONDS = 3_600.0
 RETENTION_LIMIT = 200
 
+#: Blobs of which one round clears the store, and the seconds that a store which hangs may cost a round.
+BLOB_LIMIT = 500
+BLOB_SECONDS = 60.0
+
 #: Seconds of a day.
 DAY = 86_400.0
 
@@ -74,6 +80,7 @@ class Housekeeping:
         store: of this installation.
         publisher: of ticks.
         on_store: called with True when the store answers, with False when it does not.
+        blobs: the blob store, if there is one.
         repair: declares the topology again; does not raise.
         settings: of the process.
         beat: told that the rounds go on, and for how many seconds the next step may take.
@@ -85,6 +92,7 @@ class Housekeeping:
         store: Store,
         publisher: Publisher,
         on_store: Callable[[bool], None],
+        blobs: BlobStore | None = None,
         repair: Callable[[], None] = lambda: None,
         settings: Settings,
         beat: Beat = unwatched,
@@ -94,6 +102,8 @@ class Housekeeping:
         self._timers = Timers(store)
         self._retention = Retention(store)
         self._retention_due = 0.0
+        self._blobs = blobs
+        self._blobs_due = 0.0
         self._publisher = publisher
         self._on_store = on_store
         self._may_tell_of_store = Seldom(STORE_LINE_SECONDS)
@@ -148,6 +158,8 @@ class Housekeeping:
                 self._tick()
             if time.monotonic() >= self._retention_due:
                 self._clear()
+            if self._blobs is not None and time.monotonic() >= self._blobs_due:
+                self._clear_blobs(self._blobs)
         except StoreError as error:
             self._on_store(False)
             if self._may_tell_of_store():
@@ -204,6 +216,19 @@ class Housekeeping:
             log.info("the ledger was cleared of what is old", orders_deleted=deleted, payloads_emptied=emptied)
         else:
             self._retention_due = time.monotonic() + RETENTION_SECONDS
+
+    def _clear_blobs(self, blobs: BlobStore) -> None:
+        """One batch as well; a store that cannot be cleared must not hold up what else is due."""
+        self._beat(NAME, BLOB_SECONDS)
+        cleared = 0
+        try:
+            cleared = blobs.clear(BLOB_LIMIT)
+        except BlobError as error:
+            log.warning("the blob store cannot be cleared of what is old; this is tried again", error=str(error))
+        if cleared:
+            log.info("the blob store was cleared of what is old", blobs_deleted=cleared)
+        if cleared < BLOB_LIMIT:
+            self._blobs_due = time.monotonic() + RETENTION_SECONDS
 
 
 def _until_next_look() -> float:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
     from worker.messaging.envelope import Command
-    from worker.sips import Answer
+    from worker.sips import Abridged, Answer
 
 __all__ = ["MAX_ERRORS", "Problem", "RefusedError", "invalid_payload", "problem_data", "succeeded_data"]
 
@@ -53,14 +53,14 @@ class RefusedError(Exception):
         self.problem = problem
 
 
-def succeeded_data(command: Command, result: Any, answer: Answer | None) -> dict[str, Any]:
-    """The data of `.succeeded`: our documented result, and SIPS' answer untouched, byte for byte."""
-    body = orjson.Fragment(answer.raw) if answer is not None and answer.raw else None
-    return {
-        "command": about(command),
-        "result": result,
-        "sips": {"status": answer.status if answer is not None else None, "body": body},
-    }
+def succeeded_data(command: Command, result: Any, answer: Answer | None, abridged: Abridged | None = None) -> dict[str, Any]:
+    """The data of `.succeeded`: our documented result, and SIPS' answer untouched, byte for byte, or what is told instead."""
+    sips: dict[str, Any] = {"status": answer.status if answer is not None else None}
+    if abridged is None:
+        sips["body"] = orjson.Fragment(answer.raw) if answer is not None and answer.raw else None
+    else:
+        sips |= {"body": abridged.body, "bodyOmitted": abridged.why}
+    return {"command": about(command), "result": result, "sips": sips}
 
 
 def problem_data(problem: Problem, about_command: dict[str, Any]) -> dict[str, Any]:

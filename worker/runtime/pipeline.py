@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from pydantic import ValidationError
 
+from worker.blobs import BlobError
 from worker.messaging import topology
 from worker.messaging.delivery import Disposition
 from worker.messaging.envelope import EnvelopeError, parse
@@ -56,6 +57,9 @@ REFUSED_ADVICE = (
 )
 REFUSED_LINE_SECONDS = 60.0
 
+#: The same where the blob store keeps nothing.
+BLOB_ADVICE = "run `sips-worker doctor`; what is too large for an event cannot be told before that is mended"
+
 log = structlog.get_logger("worker")
 
 
@@ -96,6 +100,7 @@ class Pipeline:
         self._random = random.Random()  # noqa: S311 - jitter, no secret
         self._policy = retry.Policy.of(settings)
         self._may_tell_of_refusal = Seldom(REFUSED_LINE_SECONDS)
+        self._may_tell_of_blobs = Seldom(REFUSED_LINE_SECONDS)
 
     def execute(self, delivery: Delivery) -> None:
         """Carry a delivery to its end and set its disposition; never raises."""
@@ -110,6 +115,10 @@ class Pipeline:
             self._put_off(attempt, str(error))
         except PublishError as error:
             self._give_back(attempt, str(error))
+        except BlobError as error:
+            if self._may_tell_of_blobs():
+                log.error("the blob store keeps nothing; commands with large results wait", error=str(error), check=BLOB_ADVICE)  # noqa: TRY400
+            self._put_off(attempt, str(error))
         except RowAhead as error:
             self._put_off(attempt, str(error))  # for a worker of that release; the store is well
         except StoreError as error:
@@ -212,7 +221,8 @@ class Pipeline:
     def _call(self, attempt: Attempt, command: Command, handler: Handler, payload: Payload) -> None:
         sips = attempt.sips = Sips(self._client, Deadline.after(self._settings.sips_call_seconds))
         try:
-            result = handler.run(payload, sips if handler.port is Sips else self._orders.withdrawals(command))
+            port = sips if handler.port is Sips else self._orders.withdrawals(command)
+            result = handler.run(payload, port, *([self._endings.files(attempt)] if handler.keeps_files else []))
         except outcomes.RefusedError as refusal:
             self._endings.fail(attempt, command, refusal.problem)
         except SipsError as error:
@@ -220,7 +230,7 @@ class Pipeline:
         except ValidationError:
             unreadable = Unreadable(command.type, "the answer has values of unexpected types", answer=sips.answer)
             self._after_error(attempt, command, unreadable)
-        except StoreError:
+        except (StoreError, BlobError):
             raise
         except Exception as error:
             log.exception("a handler broke", type=command.type, id=command.id)
@@ -232,8 +242,9 @@ class Pipeline:
             self._succeed(attempt, command, result)
 
     def _succeed(self, attempt: Attempt, command: Command, result: Result) -> None:
-        answer = attempt.sips.answer if attempt.sips else None
-        data = outcomes.succeeded_data(command, result.model_dump(mode="json"), answer)
+        sips = attempt.sips
+        answer, abridged = (sips.answer, sips.abridged) if sips else (None, None)
+        data = outcomes.succeeded_data(command, result.model_dump(mode="json"), answer, abridged)
         self._endings.outcome(attempt, command, "succeeded", data)
 
     def _after_error(self, attempt: Attempt, command: Command, error: SipsError) -> None:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from worker.sips import SipsError
 
 __all__ = [
+    "BLOB_SETTINGS",
+    "blob_store_missing",
     "conflict",
     "crash_loop",
     "crash_on_read",
@@ -27,6 +29,16 @@ __all__ = [
     "unreadable",
     "withdrawn",
 ]
+
+
+#: What a person can set where there is no blob store.
+BLOB_SETTINGS = "set BLOB_FOLDER and BLOB_BASE_URL, or BLOB_S3_BUCKET, so that it is kept there and referenced"
+
+
+def blob_store_missing(limit: int) -> Problem:
+    """SIPS answered with a file that is too large for an event, and there is nowhere else to put it."""
+    detail = f"the file has more than the {limit} bytes that stand in an event itself; {BLOB_SETTINGS}"
+    return Problem("blob-store-missing", "There is no place for a file of this size", detail, key_reusable=True)
 
 
 def crash_loop(times: int) -> Problem:
@@ -94,7 +106,9 @@ def handler_fault(error: Exception) -> Problem:
 
 def result_too_large(size: int, limit: int) -> Problem:
     """SIPS answered, and the answer does not fit one message."""
-    detail = f"the outcome would have {size} bytes; the limit MAX_EVENT_BYTES is {limit}: ask for less at once"
+    detail = (
+        f"the outcome would have {size} bytes; the limit MAX_EVENT_BYTES is {limit}: ask for less at once, or {BLOB_SETTINGS}"
+    )
     return Problem("result-too-large", "The result does not fit one message", detail, key_reusable=True)
 
 

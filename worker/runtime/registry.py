@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from worker.messaging.topology import WORK_QUEUES
+from worker.runtime.files import Files
 from worker.runtime.payload import Payload, Result
 from worker.runtime.submission import OrderResult
 from worker.sips import OPERATIONS
@@ -28,8 +29,10 @@ class Handler:
         queue: the work queue it is bound to.
         payload: model of the command's data.
         result: model of what the function returns.
-        run: the function: (payload, sips) for a read, (payload, sips, submission) for a command that changes something.
+        run: the function: (payload, sips) or (payload, sips, files) for a read, (payload, sips, submission) for a command
+            that changes something.
         port: what the function is given beside the payload: `Sips`, or `Withdrawals`.
+        keeps_files: whether it is given `Files` as well.
         changes: whether it changes something at SIPS; then it is never repeated on a guess.
         summary: first line of the function's docstring.
         calls: ids of the SIPS operations that it calls, one of them for each command.
@@ -41,6 +44,7 @@ class Handler:
     result: builtins.type[Result]
     run: Callable[..., Result]
     port: builtins.type[object]
+    keeps_files: bool
     changes: bool
     summary: str
     calls: tuple[str, ...] = ()
@@ -93,7 +97,7 @@ def command(
 
     def register(function: Callable[..., Result]) -> Callable[..., Result]:
         hints = typing.get_type_hints(function)
-        first, second = list(inspect.signature(function).parameters)[:2]
+        first, second, *others = inspect.signature(function).parameters
         into.add(
             Handler(
                 type=command_type,
@@ -102,6 +106,7 @@ def command(
                 result=_model(hints["return"], OrderResult if changes else Result, function),
                 run=function,
                 port=hints[second],
+                keeps_files=Files in [hints.get(name) for name in others],
                 changes=changes,
                 summary=(inspect.getdoc(function) or "").split("\n")[0],
                 calls=calls,

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from worker.sandbox.calls import Answer, error, found
 from worker.sandbox.data import BRANCHES, CUSTOMERS, ITEMS, JOB_ACCOUNTS
+from worker.sandbox.products import product_list
 
 if TYPE_CHECKING:
     from worker.sandbox.calls import Call
     from worker.sandbox.data import Row
 
-__all__ = ["customer_branches", "details", "items", "locations"]
+__all__ = ["customer_branches", "details", "items", "locations", "products"]
 
 #: Miles of one degree of latitude.
 DEGREE = 69.0
@@ -100,3 +101,9 @@ def _item(code: str) -> dict[str, Any]:
         "orderUnitOfMeasure": product["units"][0],
         "alternateOrderUnitOfMeasure": product["units"][-1],
     }
+
+
+def products(call: Call) -> Answer:
+    """Every product: each branch sells all."""
+    known = call.parameters["branchCode"] in BRANCHES
+    return Answer(200, product_list(call.mib("activeBranchProducts"))) if known else error(404, "Not Found")

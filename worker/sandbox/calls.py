@@ -13,16 +13,19 @@ if TYPE_CHECKING:
     from worker.sandbox.faults import Faults
     from worker.sandbox.state import Order, State
 
-__all__ = ["Answer", "Call", "Route", "error", "found", "refusal"]
+__all__ = ["JSON", "Answer", "Call", "Route", "error", "found", "refusal"]
+
+JSON = "application/json"
 
 
 @dataclass(slots=True)
 class Answer:
-    """A status and a JSON body; `order` is the order that was accepted by the call."""
+    """A status and a body: of JSON, or bytes of `media_type`. `order` is the order that was accepted by the call."""
 
     status: int
     body: Any
     order: Order | None = None
+    media_type: str = JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,11 @@ class Call:
     faults: Faults
     credentials: Mapping[str, str] | None
     query: Mapping[str, str] = field(default_factory=dict)
+
+    def mib(self, operation: str) -> float:
+        """How many MiB an answer has at least, where a fault wants it large."""
+        large = self.faults.strikes("large", operation)
+        return float(large["mib"]) if large else 0.0
 
 
 @dataclass(frozen=True, slots=True)

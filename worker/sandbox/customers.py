@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from worker.sandbox import shapes
+from worker.sandbox import files, shapes
 from worker.sandbox.calls import Answer, error, found, refusal
 from worker.sandbox.data import BRANCHES, CUSTOMERS, INVOICES, JOB_ACCOUNTS, template
 from worker.sandbox.orders import limited
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from worker.sandbox.calls import Call
     from worker.sandbox.data import Row
 
-__all__ = ["details", "invoice", "list_invoices", "nearest_branch", "ship_tos", "templates", "validate"]
+__all__ = ["details", "invoice", "invoice_pdf", "list_invoices", "nearest_branch", "ship_tos", "templates", "validate"]
 
 
 def details(call: Call) -> Answer:
@@ -85,6 +85,14 @@ def invoice(call: Call) -> Answer:
     """One invoice."""
     row = INVOICES.get(call.parameters["invoiceNumber"])
     return found(None if row is None else {"invoiceHeader": row["header"], "invoiceDetails": []})
+
+
+def invoice_pdf(call: Call) -> Answer:
+    """One invoice as a document."""
+    number = call.parameters["invoiceNumber"]
+    if number not in INVOICES:
+        return error(404, "Not Found")
+    return Answer(200, files.pdf(f"Invoice {number}", call.mib("invoicePdf")), media_type=files.PDF)
 
 
 def list_invoices(call: Call) -> Answer:

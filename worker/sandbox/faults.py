@@ -25,6 +25,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "token_short": {"expires_in": 1},
     "queued": {"listed_after": 0.0},
     "queued_dropped": {},
+    "large": {"mib": 2.0},
     "garbage": {},
     "waf": {},
     "not_found": {},
@@ -36,6 +37,9 @@ _COMMON: dict[str, Any] = {"rate": 1.0, "count": None, "operations": None, "cust
 #: Longest time of a fault in seconds, one day, and the largest whole number (int32, as SIPS documents expires_in).
 LONGEST = 86_400
 LARGEST = 2**31 - 1
+
+#: Largest answer in MiB.
+LARGEST_MIB = 256
 
 
 def _is_number(value: Any, most: float) -> bool:
@@ -64,6 +68,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "listed_after": _SECONDS,
     "retry_after": _WHOLE,
     "expires_in": _WHOLE,
+    "mib": (lambda value: _is_number(value, LARGEST_MIB), f"a number of MiB from 0 to {LARGEST_MIB}"),
     "status": (lambda value: _is_whole(value, 400, 599), "a status from 400 to 599"),
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from worker.sandbox import shapes
+from worker.sandbox import files, shapes
 from worker.sandbox.calls import Answer, error, found, refusal
 from worker.sandbox.state import EXAMPLE_ORDER_ID
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from worker.sandbox.calls import Call
     from worker.sandbox.state import Order
 
-__all__ = ["deliveries", "details", "list_deliveries", "list_orders", "locate", "submit", "submit_v1"]
+__all__ = ["deliveries", "details", "list_deliveries", "list_orders", "locate", "proof", "submit", "submit_v1"]
 
 #: The order of the documented examples: it can always be read, but is never listed among those that were placed.
 EXAMPLE: dict[str, Any] = {
@@ -141,6 +141,12 @@ def _delivery(order: dict[str, Any]) -> dict[str, Any]:
         "expectedDeliveryDate": "2021-04-15",
         "deliveredDate": None,
     }
+
+
+def proof(call: Call) -> Answer:
+    """The proofs of an order's delivery."""
+    order = _find(call)
+    return error(404, "Not Found") if order is None else Answer(200, files.proofs(order["orderId"]))
 
 
 def locate(call: Call) -> Answer:

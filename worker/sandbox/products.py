@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from worker.sandbox import shapes
+from worker.sandbox import files, shapes
 from worker.sandbox.calls import Answer, error, refusal
 from worker.sandbox.data import BRANCHES, CALL_FOR_PRICE_PRODUCT, GENERIC_ITEMS, ITEMS, PRODUCTS
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from worker.sandbox.calls import Call
     from worker.sandbox.data import Row
 
-__all__ = ["by_item_codes", "colors", "convert", "price", "price_items", "units"]
+__all__ = ["by_item_codes", "catalog", "colors", "convert", "price", "price_items", "product_list", "units"]
 
 
 def _price_of(number: int) -> float:
@@ -72,6 +72,28 @@ def _item_line(item: dict[str, Any]) -> dict[str, Any]:
         "uomConversionFactor": 1,
         "message": "" if product else "Item not found",
         "messageCode": 0 if product else 1,
+    }
+
+
+def catalog(call: Call) -> Answer:
+    """Every product."""
+    return Answer(200, product_list(call.mib("productsV2Catalog")))
+
+
+def product_list(mib: float) -> bytes:
+    """Every product as JSON, and over and over again where so many MiB are wanted."""
+    return files.json_list([_listed(product) for product in PRODUCTS.values()], mib)
+
+
+def _listed(product: Row) -> dict[str, Any]:
+    options = [None if option == "N/A" else option for option in product["items"].values()]
+    units = {"defaultUOM": product["units"][0], "uoMs": product["units"]}
+    return {
+        "productId": product["productId"],
+        "productName": product["name"],
+        "productImageUrl": None,
+        "productOptions": [option for option in options if option],
+        "productVariant": [{"colorName": option, "selectedOption": option, **units} for option in options],
     }
 
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 import orjson
 
 from worker.sandbox import branches, customers, orders, products, shapes
-from worker.sandbox.calls import Answer, Call, Route, error, refusal
+from worker.sandbox.calls import JSON, Answer, Call, Route, error, refusal
 from worker.sandbox.state import TOKEN_SECONDS
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["OPERATIONS", "ROUTES", "find", "parse", "parse_json", "parse_query"]
 
 FORM = "application/x-www-form-urlencoded"
-JSON = "application/json"
 
 _ITEM_CODES = "/products/v2/catalog/{branchCode}/byItemCodes"
 
@@ -45,9 +44,11 @@ ROUTES = (
     Route("orderDetails", "GET", "/orders/{orderId}", orders.details),
     Route("deliveryDetails", "GET", "/orders/{orderId}/deliveries", orders.deliveries),
     Route("deliveriesList", "POST", "/orders/deliveries/List", orders.list_deliveries, (JSON,)),
+    Route("proofOfDelivery", "GET", "/orders/{orderId}/proofOfDelivery", orders.proof),
     Route("deliveryCoordinates", "GET", "/deliveries/v2/coordinates/{orderId}", orders.locate),
     Route("invoiceDetails", "GET", "/invoices/{invoiceNumber}", customers.invoice),
     Route("invoicesList", "POST", "/invoices/list", customers.list_invoices, (JSON,)),
+    Route("invoicePdf", "GET", "/invoices/{invoiceNumber}/pdf", customers.invoice_pdf),
     Route("customerDetails", "GET", "/customers/{customerCode}", customers.details),
     Route("customersValidate", "GET", "/customers/validate/", customers.validate),
     Route("nearestEligibleBranch", "GET", "/customers/{customerCode}/nearestEligibleBranch", customers.nearest_branch),
@@ -56,11 +57,13 @@ ROUTES = (
     Route("orderTemplatesV2", "GET", "/customers/v2/orderTemplates/{customerCode}", customers.templates),
     Route("productsPricingV1", "POST", "/products/pricing", products.price_items, (JSON,)),
     Route("productsV2Price", "POST", "/products/v2/price", products.price, (JSON,)),
+    Route("productsV2Catalog", "GET", "/products/v2/catalog", products.catalog),
     Route("productsV2CatalogByItemCodes", "POST", _ITEM_CODES, products.by_item_codes, (JSON,)),
     Route("productsV2CatalogConvert", "POST", "/products/v2/catalog/convert", products.convert, (JSON,)),
     Route("colorRecommendations", "POST", "/products/v2/colorRecommendations", products.colors, (JSON,)),
     Route("uomConversion", "GET", "/products/UOMConversion/{itemCode}", products.units),
     Route("branchLocations", "GET", "/branches/v2/branchLocations", branches.locations),
+    Route("activeBranchProducts", "GET", "/branches/v2/activeBranchProducts/{branchCode}", branches.products),
     Route("customerBranchLocations", "GET", "/branches/v2/customerBranchLocations/{customerCode}", branches.customer_branches),
     Route("branchDetails", "GET", "/branches/{branchId}", branches.details),
     Route("branchActiveItems", "GET", "/branches/{branchId}/activeItems", branches.items),

@@ -1,7 +1,7 @@
 """The sandbox: SIPS' port and the control port, and what becomes of a request when faults are in force.
 
 A request meets the faults in this order. Before it is worked on: throttle, waf, not_found, unauthorized, token_error,
-error_before. While: queued, queued_dropped, token_short. After: lost_answer, error_after, garbage; then slow, then drip.
+error_before. While: queued, queued_dropped, token_short, large. After: lost_answer, error_after, garbage; then slow, then drip.
 While `down` is on, SIPS' port refuses connections and open ones are cut; the control port stays.
 """
 
@@ -237,6 +237,8 @@ def _customer(body: Any) -> str | None:
 
 
 def _reply(answer: Answer, *headers: tuple[str, str]) -> Reply:
+    if isinstance(answer.body, bytes):
+        return Reply(answer.status, answer.body, answer.media_type, headers)
     return json_reply(answer.status, answer.body, *headers)
 
 

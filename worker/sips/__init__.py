@@ -4,7 +4,7 @@ The errors stand in `worker.sips.errors`, the shapes of SIPS' bodies in `worker.
 """
 
 from worker.sips.answers import Answer
-from worker.sips.client import PROBE, Sips, SipsClient, make_token_source
+from worker.sips.client import PROBE, Abridged, Sips, SipsClient, make_token_source
 from worker.sips.deadline import Deadline
 from worker.sips.errors import Executed, SipsError, Unreadable
 from worker.sips.limits import Limits
@@ -18,6 +18,7 @@ from worker.sips.transport import Transport
 __all__ = [
     "OPERATIONS",
     "PROBE",
+    "Abridged",
     "Answer",
     "Confidence",
     "Deadline",

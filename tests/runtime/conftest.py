@@ -14,6 +14,7 @@ from worker.settings import Settings
 
 if TYPE_CHECKING:
     from tests.runtime.standins import Client, Make, Recorder
+    from worker.blobs import BlobStore
     from worker.messaging.publisher import Publisher
     from worker.runtime.pipeline import Pipeline
     from worker.sips import SipsClient
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 def make(store: Store) -> Make:
     """Pipelines around stand-ins, with a real ledger."""
 
-    def made(recorder: Recorder, client: Client, *, up_seconds: float = math.inf, **settings: Any) -> Pipeline:
+    def made(
+        recorder: Recorder, client: Client, *, up_seconds: float = math.inf, blobs: BlobStore | None = None, **settings: Any
+    ) -> Pipeline:
         values = Settings(_env_file=None, **settings)
         publisher, stopping = cast("Publisher", recorder), threading.Event()
         stopping.set()
@@ -34,6 +37,7 @@ def make(store: Store) -> Make:
             cast("SipsClient", client),
             publisher,
             store,
+            blobs,
             housekeeping=housekeeping,
             up_seconds=lambda: up_seconds,
             stopping=stopping,

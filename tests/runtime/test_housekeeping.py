@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import pika
 import pytest
+from structlog.testing import capture_logs
 
 from tests.amqp import channel, eventually
+from worker.blobs import BlobError
 from worker.main import make_topology
 from worker.messaging.keeper import TopologyKeeper
 from worker.messaging.publisher import PublishTimeoutError, RefusedError
@@ -102,6 +105,55 @@ def test_what_somebody_deleted_of_the_topology_is_put_back(
     finally:
         with channel(amqp_url) as opened:
             make_topology().declare(opened)
+
+
+class Clearing:
+    """A blob store with so much to clear; fails first where it is told to."""
+
+    retention, place = timedelta(days=7), "here"
+
+    def __init__(self, left: int, error: BlobError | None = None) -> None:
+        self.left = left
+        self.error = error
+        self.cleared: list[int] = []
+
+    def new(self, _media_type: str, /) -> Any:
+        """Nothing is kept here."""
+
+    def clear(self, limit: int, /) -> int:
+        """As `BlobStore.clear`."""
+        error, self.error = self.error, None
+        if error:
+            raise error
+        self.cleared.append(min(limit, self.left))
+        self.left -= self.cleared[-1]
+        return self.cleared[-1]
+
+
+def test_the_blob_store_is_cleared_of_what_is_old(keep: Callable[..., Housekeeping], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In batches, until one is not full; then not again for a while."""
+    monkeypatch.setattr(housekeeping_module, "ROUND_SECONDS", 0.01)
+    rounds, blobs = threading.Semaphore(0), Clearing(housekeeping_module.BLOB_LIMIT + 1)
+
+    keep(Ticking(), blobs=blobs, beat=lambda *_name, **_allow: rounds.release())
+
+    eventually(lambda: blobs.left == 0, "all of it was cleared")
+    for _ in range(20):
+        assert rounds.acquire(timeout=30)
+    assert [housekeeping_module.BLOB_LIMIT, 1] == blobs.cleared
+
+
+def test_a_blob_store_that_cannot_be_cleared_holds_nothing_up(store: Store, keep: Callable[..., Housekeeping]) -> None:
+    """It is said, and the rounds go on."""
+    publisher, blobs = Ticking(), Clearing(1, BlobError("it is away"))
+
+    with capture_logs() as lines:
+        keep(publisher, blobs=blobs)
+        eventually(lambda: blobs.error is None, "it was tried")
+        Timers(store).start("look", "due", -1.0)
+        eventually(lambda: publisher.refs, "a timer was ticked all the same")
+
+    assert ["it is away"] == [line["error"] for line in lines if line["event"].startswith("the blob store cannot be cleared")]
 
 
 def is_bound(url: str) -> bool:

@@ -5,17 +5,21 @@ The publisher and the client are stand-ins here; tests/acceptance has the real o
 
 from __future__ import annotations
 
+import base64
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 from sqlalchemy import update
+from structlog.testing import capture_logs
 
 from tests.acceptance.conftest import example
 from tests.orders import aged, payload
 from tests.runtime.standins import Client, Make, Recorder, deliver
+from worker.blobs.folder import Folder
 from worker.messaging.delivery import Disposition
 from worker.messaging.header_tables import MAX_BYTES, encoded_size
 from worker.messaging.publisher import PublishTimeoutError, RefusedError, UnroutableError
@@ -36,6 +40,8 @@ from worker.store.transitions import Event, State
 LIMIT = 65_536
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from worker.messaging.publisher import PublishError
     from worker.runtime.payload import Payload, Result
     from worker.sips import Sips, SipsError
@@ -398,7 +404,73 @@ def test_a_read_whose_outcome_is_too_large_to_publish_is_failed(make: Make) -> N
     data = outcome["data"]
     assert ("sips.delivery.get.failed", "result-too-large", False) == (outcome["type"], data["type"], data["retryable"])
     assert "MAX_EVENT_BYTES" in data["detail"]
+    assert "set BLOB_FOLDER and BLOB_BASE_URL, or BLOB_S3_BUCKET" in data["detail"]
     assert Disposition.ACK is delivery.disposition
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty folder for blobs."""
+    path = tmp_path / "blobs"
+    path.mkdir()
+    return path
+
+
+def test_a_read_whose_outcome_is_too_large_to_publish_is_kept_and_referenced(make: Make, folder: Path) -> None:
+    """Its data stand where `dataref` says, whole, and not in the event (CloudEvents' extension of that name)."""
+    recorder, body = Recorder(), {"deliveryList": [], "more": "x" * LIMIT}
+    delivery = deliver("sips.delivery.get", {"orderId": "1"}, "sips.queries")
+
+    blobs = Folder(folder, "https://files.example", timedelta(days=7))
+    make(recorder, Client(body), blobs=blobs, max_event_bytes=LIMIT).execute(delivery)
+
+    (outcome,) = recorder.outcomes
+    assert ("sips.delivery.get.succeeded", "application/json", "c1") == (
+        outcome["type"],
+        outcome["datacontenttype"],
+        outcome["causationid"],
+    )
+    (kept,) = folder.iterdir()
+    assert (False, f"https://files.example/{kept.name}") == ("data" in outcome, outcome["dataref"])
+    data = orjson.loads(kept.read_bytes())
+    assert ({"orderId": "1", "deliveries": []}, {"status": 200, "body": body}) == (data["result"], data["sips"])
+    assert ("sips.delivery.get", Disposition.ACK) == (data["command"]["type"], delivery.disposition)
+
+
+def test_an_outcome_that_is_small_enough_is_not_kept(make: Make, folder: Path) -> None:
+    """Where there is a store."""
+    recorder, blobs = Recorder(), Folder(folder, "https://files.example", timedelta(days=7))
+    body = {"deliveryList": [], "more": "x" * (LIMIT - 2_000)}
+
+    make(recorder, Client(body), blobs=blobs, max_event_bytes=LIMIT).execute(
+        deliver("sips.delivery.get", {"orderId": "1"}, "sips.queries")
+    )
+
+    (outcome,) = recorder.outcomes
+    assert (body, False, []) == (outcome["data"]["sips"]["body"], "dataref" in outcome, list(folder.iterdir()))
+
+
+def test_a_command_whose_file_cannot_be_kept_waits_longer_each_time(make: Make, tmp_path: Path) -> None:
+    """At no attempt's cost: it is the store that is away, or set up wrongly. So does one whose outcome is too large."""
+    recorder, blobs = Recorder(), Folder(tmp_path / "missing", "https://files.example", timedelta(days=7))
+    client = Client({"documents": [{"data": base64.b64encode(b"%PDF-1.7" + b"x" * LIMIT).decode()}], "deliveryList": []})
+    pipeline = make(recorder, client, blobs=blobs, max_event_bytes=LIMIT, retry_base_seconds=1)
+    commands = [("sips.delivery.proof", "sips.bulk"), ("sips.delivery.get", "sips.queries")]
+
+    with capture_logs() as lines:
+        for times in (0, 9):
+            for command_type, queue in commands:
+                headers = {"sips-put-off": times, "sips-attempt": 2}
+                delivery = deliver(command_type, {"orderId": "1"}, queue, headers=headers)
+                pipeline.execute(delivery)
+                assert Disposition.ACK is delivery.disposition
+
+    steps = [int(message.exchange.removeprefix("sips.delay.r1.")) for message in recorder.messages]
+    assert (4, True, True) == (len(steps), max(steps[:2]) <= 2, min(steps[2:]) >= 256)
+    assert all({"sips-attempt": 2}.items() <= message.properties.headers.items() for message in recorder.messages)
+    (told,) = (line for line in lines if line["event"].startswith("the blob store keeps nothing"))
+    assert ("error", True) == (told["log_level"], "ENOENT" in told["error"])
+    assert ["put-off"] * 4 == [line["outcome"] for line in lines if line["event"] == "attempt"]
 
 
 def test_an_order_whose_answer_is_too_large_to_publish_is_told_as_succeeded_without_it(make: Make) -> None:

@@ -37,7 +37,8 @@ def test_every_documented_request_is_carried_out(client: CommandClient, tap: Eve
         assert f"{case.type}.succeeded" == outcome["type"], outcome["data"]
         schema = json.loads((FOLDER / f"{case.type}.result.v1.json").read_text(encoding="utf-8"))
         assert [] == [error.message for error in OAS31Validator(schema).iter_errors(outcome["data"]["result"])]
-        assert (200, True) == (outcome["data"]["sips"]["status"], isinstance(outcome["data"]["sips"]["body"], dict | list))
+        told = outcome["data"]["sips"]
+        assert (200, True) == (told["status"], isinstance(told["body"], dict | list) or "result" in told["bodyOmitted"])
 
     assert [] == sandbox_process.problems
     assert {case.operation for case in CASES} <= sandbox_process.operations

@@ -20,7 +20,8 @@ from tests.acceptance.test_process import children
 from tests.amqp import forget_the_store
 from tests.s3 import S3Server
 from worker.local.stack import Worker
-from worker.sandbox.files import MIB, pdf, product_list, proofs
+from worker.sandbox.files import MIB, pdf, proofs
+from worker.sandbox.products import product_list
 from worker.sandbox.state import EXAMPLE_ORDER_ID
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 AMPLE = {"SIPS_CALL_SECONDS": "30", "HANDLER_SECONDS": "40", "GRACE_SECONDS": "45", "LEASE_SECONDS": "50"}
 
 CATALOG, PRODUCTS, INVOICE = "sips.product.catalog", "sips.branch.products", "sips.invoice.pdf"
+
+#: An invoice that the sandbox has.
+NUMBER = "0019073403-001"
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -107,11 +111,11 @@ def test_files_are_inline_while_they_are_small_and_referenced_beyond(
     sandbox: Sandbox, folder: Path, client: CommandClient, tap: EventTap
 ) -> None:
     """A document and a list; both forms tell size and hash of the same bytes, and the body is not told twice."""
-    small, large = pdf("Invoice 8123", 0), pdf("Invoice 8123", 2)
+    small, large = pdf(f"Invoice {NUMBER}", 0), pdf(f"Invoice {NUMBER}", 2)
 
-    outcome = tap.outcome(client.publish(INVOICE, {"invoiceNumber": 8123}))
+    outcome = tap.outcome(client.publish(INVOICE, {"invoiceNumber": NUMBER}))
     (document,) = result_of(outcome)["documents"]
-    assert ("8123", []) == (result_of(outcome)["invoiceNumber"], result_of(outcome)["links"])
+    assert (NUMBER, []) == (result_of(outcome)["invoiceNumber"], result_of(outcome)["links"])
     assert (True, small, None, None) == (
         document["inline"],
         base64.b64decode(document["data"]),
@@ -122,7 +126,7 @@ def test_files_are_inline_while_they_are_small_and_referenced_beyond(
     assert [] == list(folder.iterdir())
 
     sandbox.set_faults(large={"mib": 2})
-    (document,) = result_of(tap.outcome(client.publish(INVOICE, {"invoiceNumber": 8123})))["documents"]
+    (document,) = result_of(tap.outcome(client.publish(INVOICE, {"invoiceNumber": NUMBER})))["documents"]
     assert (False, None, len(large), hashlib.sha256(large).hexdigest(), "application/pdf") == (
         document["inline"],
         document["data"],
@@ -140,9 +144,9 @@ def test_files_are_inline_while_they_are_small_and_referenced_beyond(
     assert (len(json.loads(products)), len(products)) == (result["count"], result["size"])
 
     outcome = tap.outcome(client.publish("sips.delivery.proof", {"orderId": EXAMPLE_ORDER_ID}))
-    (link,) = proofs(EXAMPLE_ORDER_ID)["documents"]
+    (link,) = proofs(int(EXAMPLE_ORDER_ID))["documents"]
     assert [link | {"fetched": False}] == result_of(outcome)["links"]
-    assert proofs(EXAMPLE_ORDER_ID) == outcome["data"]["sips"]["body"]
+    assert proofs(int(EXAMPLE_ORDER_ID)) == outcome["data"]["sips"]["body"]
 
 
 def test_a_catalogue_of_50_mib_costs_a_worker_less_than_20_mib(

@@ -33,6 +33,7 @@ STORE = [
     "  ok  store: it answers, and its tables are those of this release (ID)",
     "  ok  orders: none waits for a person",
     "  ok  timers: none is late",
+    "  ok  blobs: none; a command whose answer is too large for an event ends .failed and says what to set",
 ]
 
 

@@ -78,6 +78,7 @@ def test_a_setting_of_the_shell_reaches_the_worker() -> None:
         "SIPS_CLIENT_SECRET": "secret",
         "SIPS_SOURCE_SYSTEM": "ME",
         "SIPS_TIME_ZONE": "America/Chicago",
+        "BLOB_S3_BUCKET": "results",
         "PROCESSES": "2",
         "THREADS": "4",
     }

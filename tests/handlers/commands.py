@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import handlers
 from tests.acceptance.conftest import example
-from tests.handlers.conftest import SUBMISSION
+from tests.handlers.conftest import FILES, SUBMISSION
 from tests.handlers.test_deliveries import ROW
 from worker.runtime.registry import registry
+from worker.sandbox.files import pdf, proofs
 
 if TYPE_CHECKING:
-    from worker.runtime.payload import Payload
+    from worker.runtime.payload import Payload, Result
     from worker.runtime.registry import Handler
+    from worker.sips import Sips
 
 assert handlers.__all__  # importing it registers the handlers
 
@@ -51,9 +54,10 @@ class Case:
         """The payload as its model, with some properties changed."""
         return self.handler.payload.model_validate(self.payload | changes)
 
-    def arguments(self, *arguments: Any) -> tuple[Any, ...]:
-        """What the handler is called with."""
-        return (*arguments, SUBMISSION) if self.handler.changes else arguments
+    def run(self, sips: Sips) -> Result:
+        """What the handler returns."""
+        more = [SUBMISSION] if self.handler.changes else [FILES] if self.handler.keeps_files else []
+        return self.handler.run(self.valid(), sips, *more)
 
 
 def documented(command_type: str, operation: str, asks: str | dict[str, Any], tells: str, **more: Any) -> Case:
@@ -128,6 +132,18 @@ ITEM = {
     "alternateOrderUnitOfMeasure": "PAL",
 }
 
+#: A product as the description infers it.
+PRODUCT = {
+    "productId": 6706,
+    "productName": "GAF Timberline Shingles",
+    "productImageUrl": None,
+    "productOptions": ["Barkwood"],
+    "productVariant": [{"colorName": "Barkwood", "selectedOption": "Barkwood", "defaultUOM": "SQ", "uoMs": ["SQ", "BD"]}],
+}
+
+#: A document as JSON may hold it.
+PDF = base64.b64encode(pdf("", 0)).decode()
+
 #: What an order of version 1 holds beside what could be read of its documented example.
 REST_OF_V1 = {
     "apiVersion": 1,
@@ -181,8 +197,20 @@ CASES = (
         {"orderId": "35818786"},
         [{"orderId": 35818786, "status": "En Route", "latitude": 40.92, "longitude": -72.66}],
     ),
+    Case(
+        "sips.delivery.proof",
+        "proofOfDelivery",
+        {"orderId": "35818786"},
+        [proofs(35818786), {"documents": []}, {"documents": [{"fileName": "a.pdf", "pdf": PDF}]}],
+    ),
     documented("sips.invoice.get", "invoiceDetails", {"invoiceNumber": "0019073403-001"}, "invoiceDetails.partial.response"),
     documented("sips.invoice.list", "invoicesList", "invoicesList.request", "invoicesList.partial.response"),
+    Case(
+        "sips.invoice.pdf",
+        "invoicePdf",
+        {"invoiceNumber": "0019073403-001"},
+        [{"pdf": PDF}, {"fileName": "a.pdf", "pdf": PDF}],
+    ),
     documented("sips.customer.get", "customerDetails", {"customerCode": "DEMO001"}, "customerDetails.response"),
     documented(
         "sips.customer.validate", "customersValidate", "customersValidate.legacyGuide.request", "customersValidate.response"
@@ -213,6 +241,7 @@ CASES = (
     documented(
         "sips.pricing.fetch", "productsPricingV1", "productsPricingV1.request", "productsPricingV1.response", apiVersion=1
     ),
+    Case("sips.product.catalog", "productsV2Catalog", {}, [[PRODUCT, PRODUCT]]),
     documented(
         "sips.product.by_item_codes",
         "productsV2CatalogByItemCodes",
@@ -230,6 +259,7 @@ CASES = (
     documented("sips.product.units", "uomConversion", {"itemCode": "TARMS300"}, "productsUOMConversion.partial.response"),
     Case("sips.branch.get", "branchDetails", {"branchId": 3}, [BRANCH]),
     Case("sips.branch.items", "branchActiveItems", {"branchId": "3"}, [{"branchItemList": [ITEM]}]),
+    Case("sips.branch.products", "activeBranchProducts", {"branchCode": "BRRIV"}, [[PRODUCT]]),
     Case("sips.branch.locations", "branchLocations", {"branchCode": "HWPLY"}, [[LOCATION]]),
     documented(
         "sips.branch.customer_locations",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,7 @@ from structlog.testing import capture_logs
 from tests.sandbox.description import request_problems
 from tests.sips.making import ample, settings
 from tests.sips.servers import TOKEN_PATH, Peer, Received, Server, answer, token_answer
+from worker.runtime.files import INLINE_BYTES, JSON, Files
 from worker.runtime.submission import Submission
 from worker.sandbox import Sandbox
 from worker.sips import Sips, SipsClient, Transport
@@ -19,10 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from worker.sips import Answer, Deadline, Operation
-    from worker.sips.transport import Request
+    from worker.sips.transport import Request, Sink
 
 #: The worker's own fields of every order in these tests.
 SUBMISSION = Submission("0b54be43-0d87-5b2e-9b0a-6f1f7f5a3c11", "2026-01-15T08:05:00.123", "5641-8Test")
+
+#: Where files are kept in these tests: in the event, as there is no store.
+FILES = Files(None, inline_bytes=INLINE_BYTES, deadline=math.inf)
 
 #: The partner's name.
 SOURCE_SYSTEM = "PARTNER"
@@ -34,6 +39,7 @@ class Scripted:
     def __init__(self) -> None:
         self.body: Any = None
         self.status = 200
+        self.content_type = JSON
         self.sent: list[bytes] = []
         self.received: list[Received] = []
         self._server = Server(self._script)
@@ -45,7 +51,7 @@ class Scripted:
             else:
                 self.sent.append(request.body)
                 self.received.append(request)
-                peer.send(answer(self.body, status=self.status))
+                peer.send(answer(self.body, status=self.status, content_type=self.content_type))
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Scripted]:
@@ -57,9 +63,9 @@ class Scripted:
             finally:
                 self._client.close()
 
-    def answers(self, body: Any, status: int = 200) -> Sips:
+    def answers(self, body: Any, status: int = 200, content_type: str = JSON) -> Sips:
         """What a handler gets that is answered so."""
-        self.body, self.status = body, status
+        self.body, self.status, self.content_type = body, status, content_type
         return Sips(self._client, ample())
 
 
@@ -68,14 +74,20 @@ def _described() -> Iterator[None]:
     """Every request of the client is one that SIPS' description knows, and as it wants it."""
     send = Transport.send
 
-    def checked(self: Transport, operation: Operation, request: Request, deadline: Deadline) -> Answer:
+    def checked(self: Transport, operation: Operation, request: Request, deadline: Deadline, sink: Sink | None = None) -> Answer:
         target = request.url.removeprefix(self.base_url)
         assert [] == request_problems(operation.id, request.method, target, request.body)
-        return send(self, operation, request, deadline)
+        return send(self, operation, request, deadline, sink)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Transport, "send", checked)
         yield
+
+
+@pytest.fixture
+def files() -> Files:
+    """Where a handler keeps files."""
+    return FILES
 
 
 @pytest.fixture(autouse=True)

@@ -65,7 +65,7 @@ def answers_of(case: Case) -> list[Any]:
 def result_of(scripted: Scripted, case: Case, body: Any, status: int) -> Result | None:
     """What the handler returns, or None if it raises one of the errors that the pipeline has an end for."""
     try:
-        result = case.handler.run(*case.arguments(case.valid(), scripted.answers(body, status)))
+        result = case.run(scripted.answers(body, status))
     except (SipsError, InDoubtError, ValidationError):
         return None
     assert isinstance(result, case.handler.result)

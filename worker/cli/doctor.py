@@ -9,6 +9,7 @@ import click
 
 from worker import settings as settings_module
 from worker.cli.connection import connected
+from worker.cli.doctor_blobs import look_at_blobs
 from worker.cli.doctor_orders import control_look, look_at_store
 from worker.cli.errors import CommandError
 from worker.cli.fleet_token import fleet_token
@@ -39,7 +40,8 @@ SHOWN = 5
 def doctor(order_list: str | None) -> None:
     """Find what is wrong, and what to do.
 
-    Looks at the settings, RabbitMQ, the topology, the token, the probe and the store; exit status 1 if something is wrong.
+    Looks at the settings, RabbitMQ, the topology, the token, the probe, the store and the blob store; exit status 1 if
+    something is wrong.
     """
     settings = settings_module.load()
     click.echo(f"  ..  {settings.sips_environment} at {settings.base_url}")
@@ -51,7 +53,8 @@ def doctor(order_list: str | None) -> None:
     granted = _report("token", _token, settings, after=complete)
     probed = _report("probe", _probe, settings, after=granted)
     stored = look_at_store(settings)
-    sys.exit(0 if all((complete, reached, declared, granted, probed, stored)) else 1)
+    kept = _report("blobs", look_at_blobs, settings)
+    sys.exit(0 if all((complete, reached, declared, granted, probed, stored, kept)) else 1)
 
 
 def _report(name: str, look: Callable[[Settings], str], settings: Settings, *, after: bool = True) -> bool:

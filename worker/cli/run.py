@@ -47,6 +47,7 @@ def run(queues: str, processes: int | None, threads: int | None) -> None:
             *(credentials.client_secret for credentials in settings.credentials()),
             settings.amqp_url.get_secret_value(),
             settings.database_url.get_secret_value(),
+            settings.blob_s3_secret_access_key.get_secret_value(),
         ],
     )
     # The children read their settings from the environment again: what the options said must stand there.

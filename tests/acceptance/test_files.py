@@ -1,4 +1,4 @@
-"""Documents and lists that are too large for an event: kept in a folder or in S3, and opened by whoever is told where."""
+"""Documents and lists that are too large for an event: kept in a folder, and opened by whoever is told where."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ import pytest
 from tests.acceptance.conftest import settings_of
 from tests.acceptance.test_process import children
 from tests.amqp import forget_the_store
-from tests.s3 import S3Server
 from worker.local.stack import Worker
 from worker.sandbox.files import MIB, pdf, proofs
 from worker.sandbox.products import product_list
 from worker.sandbox.state import EXAMPLE_ORDER_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tests.amqp import EventTap
     from worker.client import CommandClient
@@ -166,22 +165,3 @@ def test_a_catalogue_of_50_mib_costs_a_worker_less_than_20_mib(
     assert 0 < rise < 20
     with (folder / result["dataref"].rpartition("/")[2]).open("rb") as opened:
         assert result["sha256"] == hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def test_a_bucket_is_used_as_a_folder_is(
-    make_worker: Callable[..., Worker],
-    amqp_url: str,
-    sandbox: Sandbox,
-    client: CommandClient,
-    tap: EventTap,
-    tmp_path: Path,
-) -> None:
-    """By a worker process, which is forked; its secret stands in no line of its log."""
-    sandbox.set_faults(large={"mib": 6})
-    with S3Server(tmp_path / "s3.log", checks_signatures=False) as s3:
-        worker = make_worker(amqp_url, "--queues", "bulk", **s3.settings())
-
-        result = result_of(tap.outcome(client.publish(CATALOG, {})))
-
-        assert ("application/json", product_list(6)) == fetched(result["dataref"])
-        assert s3.secret not in worker.log.read_text(encoding="utf-8")

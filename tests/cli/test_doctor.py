@@ -30,10 +30,10 @@ TOPOLOGY = "  ok  topology: every exchange, queue and binding is there"
 TOKEN = "  ok  token: SIPS gave one to client us, valid for 86400 s"
 PROBE = "  ok  probe: HTTP 200 from /branches/v2/branchLocations"
 STORE = [
+    "  ok  blobs: none; a command whose answer is too large for an event ends .failed and says what to set",
     "  ok  store: it answers, and its tables are those of this release (ID)",
     "  ok  orders: none waits for a person",
     "  ok  timers: none is late",
-    "  ok  blobs: none; a command whose answer is too large for an event ends .failed and says what to set",
 ]
 
 

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
 __all__ = ["S3", "make_s3"]
 
-#: Bytes of one part of an object, the smallest that S3 takes, and how many are under way at the same time.
+#: Bytes of one part of an object, the smallest that S3 takes. One after the other is sent, as each is held until then; of
+#: a file it is given, the library would hold three.
 PART_BYTES = 5 * 1024 * 1024
-PARTS = 2
+PIECE_BYTES = 65_536
 
 #: Limits of one request, so that a bucket that hangs holds up neither a command nor housekeeping.
 CLIENT: ClientConfig = {"connect_timeout": timedelta(seconds=3), "timeout": timedelta(seconds=10)}
@@ -97,10 +98,10 @@ class S3:
             sending = obstore.put_async(
                 self._store,
                 name,
-                file,
+                iter(lambda: file.read(PIECE_BYTES), b""),
                 attributes={"Content-Type": media_type},
                 chunk_size=PART_BYTES,
-                max_concurrency=PARTS,
+                max_concurrency=1,
             )
             await asyncio.wait_for(sending, seconds)
 

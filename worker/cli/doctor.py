@@ -40,7 +40,7 @@ SHOWN = 5
 def doctor(order_list: str | None) -> None:
     """Find what is wrong, and what to do.
 
-    Looks at the settings, RabbitMQ, the topology, the token, the probe, the store and the blob store; exit status 1 if
+    Looks at the settings, RabbitMQ, the topology, the token, the probe, the blob store and the store; exit status 1 if
     something is wrong.
     """
     settings = settings_module.load()
@@ -52,9 +52,9 @@ def doctor(order_list: str | None) -> None:
     declared = _report("topology", _topology, settings, after=reached)
     granted = _report("token", _token, settings, after=complete)
     probed = _report("probe", _probe, settings, after=granted)
-    stored = look_at_store(settings)
     kept = _report("blobs", look_at_blobs, settings)
-    sys.exit(0 if all((complete, reached, declared, granted, probed, stored, kept)) else 1)
+    stored = look_at_store(settings)
+    sys.exit(0 if all((complete, reached, declared, granted, probed, kept, stored)) else 1)
 
 
 def _report(name: str, look: Callable[[Settings], str], settings: Settings, *, after: bool = True) -> bool:

@@ -10,7 +10,6 @@ import orjson
 import pytest
 
 from tests.sandbox.calling import order
-from tests.sandbox.description import OPERATIONS, answer_problems, unknown_properties
 from worker.sandbox.data import PRODUCTS
 from worker.sandbox.files import MIB, pdf
 from worker.sandbox.products import product_list
@@ -23,20 +22,14 @@ INVOICE = "/invoices/0019073403-001/pdf"
 CATALOG, AT_BRANCH = "/products/v2/catalog", "/branches/v2/activeBranchProducts/BRRIV"
 
 
-@pytest.mark.parametrize(
-    ("operation", "path"),
-    [("productsV2Catalog", CATALOG), ("activeBranchProducts", AT_BRANCH)],
-)
-def test_products_are_listed_as_described(sips: Caller, control: Control, operation: str, path: str) -> None:
-    """As many as fill the size that is asked for, all of them whole."""
-    schema = OPERATIONS[operation][2]["responses"]["200"]["content"]["application/json"]["schema"]
-    for mib, least, most in ((0, len(PRODUCTS), len(PRODUCTS)), (1.5, 1_000, 20_000)):
-        control.set_faults(large={"mib": mib, "operations": [operation]})
-        answer = sips.call("GET", path)
-        assert (200, "application/json") == (answer.status, answer.headers["content-type"].partition(";")[0])
-        assert mib * MIB <= len(answer.raw) < (mib + 0.01) * MIB
-        assert least <= len(answer.body) <= most
-        assert [] == answer_problems(operation, 200, answer.body[:3]) + unknown_properties(schema, answer.body[:3])
+@pytest.mark.parametrize(("operation", "path"), [("productsV2Catalog", CATALOG), ("activeBranchProducts", AT_BRANCH)])
+def test_a_list_of_products_is_as_large_as_is_wanted(sips: Caller, control: Control, operation: str, path: str) -> None:
+    """All of it whole, and over and over again."""
+    once = sips.call("GET", path).body
+    control.set_faults(large={"mib": 1.5, "operations": [operation]})
+    answer = sips.call("GET", path)
+    assert 1.5 * MIB <= len(answer.raw) < 1.51 * MIB
+    assert once * (len(answer.body) // len(PRODUCTS)) == answer.body
 
 
 def test_an_invoice_is_a_document_that_readers_can_open(sips: Caller, control: Control) -> None:
@@ -55,17 +48,15 @@ def test_an_invoice_is_a_document_that_readers_can_open(sips: Caller, control: C
             file.seek(place)
             assert b"%d 0 obj\n" % number == file.readline()
         assert (3, True) == (len(places), answer.raw[table:].startswith(b"xref\n0 4\n"))
+    assert 404 == sips.call("GET", "/invoices/8123/pdf").status
 
 
 def test_a_proof_of_delivery_is_a_link(sips: Caller) -> None:
-    """Of the documented order, and of one that was placed; of no other, as invoices and branches are."""
+    """Of the documented order, and of one that was placed."""
     placed = sips.call("POST", "/orders/v2/Submit", order()).body["orderID"]
     for order_id in (EXAMPLE_ORDER_ID, placed):
         answer = sips.call("GET", f"/orders/{order_id}/proofOfDelivery")
-        assert [] == answer_problems("proofOfDelivery", answer.status, answer.body)
         assert [f"proof-{order_id}.pdf"] == [document["fileName"] for document in answer.body["documents"]]
-    for path in ("/orders/1/proofOfDelivery", "/invoices/8123/pdf", "/branches/v2/activeBranchProducts/NONE"):
-        assert 404 == sips.call("GET", path).status
 
 
 def test_nothing_of_a_title_can_break_a_document() -> None:

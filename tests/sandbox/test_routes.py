@@ -44,10 +44,11 @@ REQUESTS = [
     ("productsV2CatalogConvert", "/products/v2/catalog/convert", "productsV2CatalogConvert.request"),
 ]
 
-#: A request of each operation that only reads by its address.
+#: A request of each operation that only reads by its address; what is answered with a document is in `test_files`.
 READS = [
     ("orderDetails", f"/orders/{EXAMPLE_ORDER_ID}"),
     ("deliveryDetails", f"/orders/{EXAMPLE_ORDER_ID}/deliveries"),
+    ("proofOfDelivery", f"/orders/{EXAMPLE_ORDER_ID}/proofOfDelivery"),
     ("deliveryCoordinates", f"/deliveries/v2/coordinates/{EXAMPLE_ORDER_ID}"),
     ("invoiceDetails", "/invoices/0019073403-001"),
     ("customerDetails", "/customers/DEMO001"),
@@ -56,8 +57,10 @@ READS = [
     ("shipToAddresses", "/customers/DEMO001/shipToAddresses"),
     ("orderTemplatesV1", "/customers/orderTemplates/DEMO001"),
     ("orderTemplatesV2", "/customers/v2/orderTemplates/DEMO001"),
+    ("productsV2Catalog", "/products/v2/catalog"),
     ("uomConversion", "/products/UOMConversion/TARMS300"),
     ("branchLocations", "/branches/v2/branchLocations"),
+    ("activeBranchProducts", "/branches/v2/activeBranchProducts/BRRIV"),
     ("customerBranchLocations", "/branches/v2/customerBranchLocations/DEMO001?BranchCode=HWPLY"),
     ("branchDetails", "/branches/3"),
     ("branchActiveItems", "/branches/3/activeItems"),
@@ -160,14 +163,15 @@ def test_a_token_is_given_for_a_form_as_for_json(sandbox: Sandbox, path: str) ->
 def test_what_the_sandbox_has_is_read_as_described(sips: Caller, operation: str, path: str) -> None:
     """And what it does not have is not found, where the description knows of that."""
     assert_documented(operation, sips.call("GET", path), 200)
-    segment = next((name for name in ("DEMO001", EXAMPLE_ORDER_ID, "0019073403-001", "TARMS300", "/3") if name in path), "")
+    known = ("DEMO001", EXAMPLE_ORDER_ID, "0019073403-001", "TARMS300", "BRRIV", "/3")
+    segment = next((name for name in known if name in path), "")
     if segment and "404" in OPERATIONS[operation][2]["responses"] and operation != "customersValidate":
         assert_documented(operation, sips.call("GET", path.replace(segment, "/9" if segment == "/3" else "9")), 404)
 
 
 def test_every_operation_of_the_sandbox_has_its_request_here() -> None:
     """A new route needs a row above."""
-    tried = {operation for operation, *_ in [*REQUESTS, *READS]} | {"deliveriesList", "colorRecommendations"}
+    tried = {operation for operation, *_ in [*REQUESTS, *READS]} | {"deliveriesList", "colorRecommendations", "invoicePdf"}
     assert {route.operation for route in ROUTES} == tried
 
 

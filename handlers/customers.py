@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AliasChoices, BeforeValidator, Field
 
 from worker.messaging.topology import QUERIES
-from worker.runtime.payload import Code, Day, Gleaned, Id, Identity, Number, Payload, Result, Text, Whole
+from worker.runtime.payload import ApiVersion, Code, Day, Gleaned, Id, Identity, Number, Payload, Result, Text, Whole
 from worker.runtime.registry import command
 from worker.runtime.spelling import read_from
 from worker.sips import Sips
@@ -155,7 +155,7 @@ def list_ship_tos(request: CustomerRequest, sips: Sips) -> ShipToList:
 class TemplatesRequest(CustomerRequest):
     """The customer, and which version of the operation is called."""
 
-    api_version: Literal[1, 2] = 2
+    api_version: ApiVersion = 2
 
 
 class TemplateProduct(Result, alias_generator=read_from("orderTemplatesV2")):

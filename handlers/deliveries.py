@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
+from handlers.orders import OrderReference
 from worker.messaging.topology import QUERIES
-from worker.runtime.payload import Code, Filters, Gleaned, Id, Identity, Number, Payload, Result, Whole
+from worker.runtime.payload import Code, Filters, Gleaned, Identity, Number, Result, Whole
 from worker.runtime.registry import command
 from worker.runtime.spelling import read_from, sent_to
 from worker.sips import Sips
-
-
-class DeliveryRequest(Payload):
-    """The order whose deliveries are asked for."""
-
-    order_id: Id
-
-    def identity(self) -> Identity:
-        """The order."""
-        return Identity(order_id=self.order_id)
 
 
 class Delivery(Result, alias_generator=read_from("deliveryDetails")):
@@ -36,7 +27,7 @@ class DeliveryList(Result):
 
 
 @command("sips.delivery.get", queue=QUERIES, calls=("deliveryDetails",))
-def get_deliveries(request: DeliveryRequest, sips: Sips) -> DeliveryList:
+def get_deliveries(request: OrderReference, sips: Sips) -> DeliveryList:
     """Deliveries of one order and their status."""
     answer = sips.call("deliveryDetails", path={"orderId": request.order_id})
     return DeliveryList(order_id=request.order_id, deliveries=answer.parse(list[Delivery], under="deliveryList"))
@@ -90,7 +81,7 @@ class DeliveryPosition(Result):
 
 
 @command("sips.delivery.locate", queue=QUERIES, calls=("deliveryCoordinates",))
-def locate_delivery(request: DeliveryRequest, sips: Sips) -> DeliveryPosition:
+def locate_delivery(request: OrderReference, sips: Sips) -> DeliveryPosition:
     """Where the truck with an order is."""
     answer = sips.call("deliveryCoordinates", path={"orderId": request.order_id})
     return DeliveryPosition(order_id=request.order_id, position=answer.glean(Position))

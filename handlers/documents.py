@@ -10,8 +10,8 @@ import binascii
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from handlers.deliveries import DeliveryRequest
 from handlers.invoices import InvoiceRequest
+from handlers.orders import OrderReference
 from worker.messaging.topology import BULK
 from worker.runtime.files import File, Files
 from worker.runtime.payload import Result
@@ -77,7 +77,7 @@ def fetch_invoice_pdf(request: InvoiceRequest, sips: Sips, files: Files) -> Invo
 
 
 @command("sips.delivery.proof", queue=BULK, calls=("proofOfDelivery",))
-def fetch_proof(request: DeliveryRequest, sips: Sips, files: Files) -> DeliveryProofs:
+def fetch_proof(request: OrderReference, sips: Sips, files: Files) -> DeliveryProofs:
     """The proofs of delivery of one order."""
     answer = sips.call("proofOfDelivery", path={"orderId": request.order_id})
     documents, links = _documents(answer, sips, files)

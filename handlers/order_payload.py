@@ -13,7 +13,20 @@ from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from handlers import order_checks
 from handlers.order_checks import Shown
-from worker.runtime.payload import Code, Identity, Payload, Quantity, Text, Whole, no_boolean, refuse, spelled
+from worker.runtime.payload import (
+    IS_VERSION_1,
+    ApiVersion,
+    Code,
+    Id,
+    Identity,
+    Payload,
+    Quantity,
+    Text,
+    Whole,
+    no_boolean,
+    refuse,
+    spelled,
+)
 from worker.runtime.spelling import sent_to
 
 if TYPE_CHECKING:
@@ -113,7 +126,7 @@ class OrderRequest(Payload):
     #: The operation of SIPS that takes it.
     operation: ClassVar[str]
 
-    api_version: Annotated[Literal[1, 2], BeforeValidator(no_boolean)] = Field(default=2, exclude=True)
+    api_version: ApiVersion = Field(default=2, exclude=True)
     strict: bool = Field(default=False, exclude=True, description="what is only warned of is an error")
     lookup: bool = Field(default=False, exclude=True, description="of a check: SIPS is asked for what it knows of the order")
     customer_code: Code
@@ -161,8 +174,8 @@ class OrderRequest(Payload):
         """Of both versions, and which of them is meant."""
         if cls is not OrderRequest:
             return read(schema)
-        version_1 = {"properties": {"apiVersion": {"const": 1}}, "required": ["apiVersion"]}
-        return {"if": version_1, "then": read(OrderV1.__pydantic_core_schema__), "else": read(OrderV2.__pydantic_core_schema__)}
+        older, newer = read(OrderV1.__pydantic_core_schema__), read(OrderV2.__pydantic_core_schema__)
+        return {"if": IS_VERSION_1, "then": older, "else": newer}
 
 
 class OrderV2(OrderRequest):
@@ -170,9 +183,7 @@ class OrderV2(OrderRequest):
 
     operation = "ordersV2Submit"
 
-    api_version: Annotated[Literal[1, 2], BeforeValidator(no_boolean)] = Field(
-        default=2, exclude=True, description="version of SIPS' call", json_schema_extra={"const": 2}
-    )
+    api_version: ApiVersion = Field(default=2, exclude=True, description="version of SIPS' call", json_schema_extra={"const": 2})
     branch_code: Code
     job_account_number: AnyInteger = None
     order_line_item_details: list[LineV2] = Field(min_length=1)
@@ -190,7 +201,7 @@ class OrderV1(OrderRequest):
     api_version: Annotated[Literal[1], BeforeValidator(no_boolean)] = Field(
         default=1, exclude=True, description="version of SIPS' call; this one is deprecated"
     )
-    branch_id: Code = Field(coerce_numbers_to_str=True)
+    branch_id: Id
     bill_to: Address | None = None
     order_line_item_details: list[LineV1] = Field(min_length=1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -19,7 +19,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from worker.messaging.topology import QUERIES
-from worker.runtime.payload import Code, Identity, Number, Payload, Quantity, Result, Text, Whole
+from worker.runtime.payload import IS_VERSION_1, ApiVersion, Code, Identity, Number, Payload, Quantity, Result, Text, Whole
 from worker.runtime.registry import command
 from worker.runtime.spelling import read_from, sent_to
 from worker.sips import Sips
@@ -38,7 +38,7 @@ LISTS = {"productList": 2, "itemCodeList": 1}
 
 #: The same for those who read the contract.
 SCHEMA: dict[str, JsonValue] = {
-    "if": {"properties": {"apiVersion": {"const": 1}}, "required": ["apiVersion"]},
+    "if": IS_VERSION_1,
     "then": {"required": ["itemCodeList"]},
     "else": {"required": ["productList"]},
 }
@@ -66,7 +66,7 @@ class PricedItem(Payload, alias_generator=sent_to("productsPricingV1")):
 class PriceRequest(Payload, alias_generator=sent_to("productsV2Price", "productsPricingV1"), json_schema_extra=SCHEMA):
     """What to price for a customer at a branch: products, or with `apiVersion` 1, which is deprecated, items by their codes."""
 
-    api_version: Literal[1, 2] = Field(default=2, exclude=True)
+    api_version: ApiVersion = Field(default=2, exclude=True)
     customer_code: Code
     branch_code: Code
     job_account_number: Whole | None = None

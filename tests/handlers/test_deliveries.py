@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from handlers.deliveries import DeliveryList, DeliveryQuery, DeliveryRequest, get_deliveries, list_deliveries, locate_delivery
+from handlers.deliveries import DeliveryList, DeliveryQuery, get_deliveries, list_deliveries, locate_delivery
+from handlers.orders import OrderReference
 from tests.sandbox.calling import Caller, order
 from worker.runtime.payload import Identity
 from worker.sandbox.state import EXAMPLE_ORDER_ID
@@ -30,9 +31,9 @@ ROW: dict[str, Any] = {
 }
 
 
-def request(order_id: Any) -> DeliveryRequest:
+def request(order_id: Any) -> OrderReference:
     """The command's payload."""
-    return DeliveryRequest.model_validate({"orderId": order_id})
+    return OrderReference.model_validate({"orderId": order_id})
 
 
 def told(scripted: Scripted, body: Any) -> list[dict[str, Any]]:
@@ -84,7 +85,7 @@ def test_an_order_is_asked_for_by_its_id(order_id: Any) -> None:
 
 def test_unknown_properties_are_taken() -> None:
     """There is no body to pass them on in."""
-    assert Identity(order_id="1") == DeliveryRequest.model_validate({"orderId": 1, "brandNew": 1}).identity()
+    assert Identity(order_id="1") == OrderReference.model_validate({"orderId": 1, "brandNew": 1}).identity()
 
 
 def test_what_is_missing_is_null(scripted: Scripted) -> None:

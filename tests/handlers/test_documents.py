@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from handlers.deliveries import DeliveryRequest
 from handlers.documents import DeliveryProofs, Documents, InvoiceDocuments, fetch_invoice_pdf, fetch_proof
 from handlers.invoices import InvoiceRequest
+from handlers.orders import OrderReference
 from worker.sandbox.files import pdf
 from worker.sandbox.state import EXAMPLE_ORDER_ID
 from worker.sips import Sips, Unreadable
@@ -34,9 +34,9 @@ def invoice(number: str = "8123") -> InvoiceRequest:
     return InvoiceRequest.model_validate({"invoiceNumber": number})
 
 
-def proof(order_id: str = "1") -> DeliveryRequest:
+def proof(order_id: str = "1") -> OrderReference:
     """The command's payload."""
-    return DeliveryRequest.model_validate({"orderId": order_id})
+    return OrderReference.model_validate({"orderId": order_id})
 
 
 def shown(told: Result) -> tuple[list[tuple[str | None, str, bytes]], list[tuple[str | None, str]]]:
@@ -49,9 +49,9 @@ def shown(told: Result) -> tuple[list[tuple[str | None, str, bytes]], list[tuple
 @pytest.mark.parametrize("content_type", ["application/pdf", "Application/PDF; qs=0.001", "application/octet-stream", ""])
 def test_a_pdf_is_told_whatever_it_is_labelled(scripted: Scripted, files: Files, content_type: str) -> None:
     """Of an invoice and of a delivery; there is no body to tell beside it."""
-    for fetch, request in ((fetch_invoice_pdf, invoice()), (fetch_proof, proof())):
+    for fetch in (lambda sips: fetch_invoice_pdf(invoice(), sips, files), lambda sips: fetch_proof(proof(), sips, files)):
         sips = scripted.answers(PDF, content_type=content_type)
-        assert ([(None, "application/pdf", PDF)], []) == shown(fetch(request, sips, files))
+        assert ([(None, "application/pdf", PDF)], []) == shown(fetch(sips))
         assert sips.abridged
         assert (None, "the documents stand in result") == (sips.abridged.body, sips.abridged.why)
 

@@ -228,6 +228,13 @@ def test_a_payload_is_an_object(case: Case, payload: Any) -> None:
     assert [""] == pointers(case, payload)
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if len(case.handler.calls) > 1], ids=str)
+@pytest.mark.parametrize("version", [True, False, 0, 3, "1", None])
+def test_a_version_is_one_of_two_numbers(case: Case, version: Any) -> None:
+    """True is no 1: whoever sends it means something else."""
+    assert "/apiVersion" in pointers(case, case.payload | {"apiVersion": version})
+
+
 @pytest.mark.parametrize("command_type", ["sips.order.list", "sips.delivery.list", "sips.invoice.list", "sips.product.colors"])
 @pytest.mark.parametrize("payload", [{}, {"limit": 5}])
 def test_what_asks_for_nothing_is_refused(command_type: str, payload: dict[str, Any]) -> None:

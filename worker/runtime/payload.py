@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -12,6 +12,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     StringConstraints,
     ValidationError,
     WrapValidator,
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 __all__ = [
+    "IS_VERSION_1",
+    "ApiVersion",
     "Code",
     "Day",
     "Filters",
@@ -110,6 +113,12 @@ Number = Annotated[float, BeforeValidator(no_boolean)]
 
 #: How much of something.
 Quantity = Annotated[float, Field(gt=0), WrapValidator(_as_given)]
+
+#: Version of SIPS' call, where it has two.
+ApiVersion = Annotated[Literal[1, 2], BeforeValidator(no_boolean)]
+
+#: JSON schema of a payload whose `apiVersion` is the older one; the newer is the default.
+IS_VERSION_1: dict[str, JsonValue] = {"properties": {"apiVersion": {"const": 1}}, "required": ["apiVersion"]}
 
 #: Most rows of a list; 0 leaves it to SIPS, as the documented example does.
 Limit = Annotated[int, Field(ge=0, le=10_000), BeforeValidator(no_boolean)]

@@ -11,15 +11,19 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from handlers.branches import CustomerLocationRequest, list_customer_branches
+from handlers.customers import CustomerRequest, get_customer
 from handlers.order_payload import OrderV2
+from handlers.pricing import PriceLine, PriceRequest, fetch_prices
+from handlers.products import UnitsRequest, convert_units
 from worker.runtime.payload import PayloadWarning, Result, pointer
-from worker.sips import SipsError, Unreadable
+from worker.sips import SipsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from handlers.order_payload import LineV2, OrderRequest
-    from worker.sips import Answer, Sips
+    from worker.sips import Sips
 
 __all__ = ["DETAILS", "Findings", "NotLookedUp", "look_up"]
 
@@ -125,33 +129,30 @@ def look_up(order: OrderRequest, sips: Sips) -> Findings:
 
 def _customer(found: Findings, order: OrderRequest, sips: Sips) -> None:
     try:
-        answer = sips.call("customerDetails", path={"customerCode": order.customer_code})
+        customer = get_customer(CustomerRequest(customer_code=order.customer_code), sips)
     except SipsError as error:
         if error.code != "sips-not-found":
             raise
         found.drop("customer-unknown", "customerCode")
         return
-    if not isinstance(answer.body, dict):
-        raise Unreadable("customerDetails", "the answer is no customer", answer=answer)
-    if answer.body.get("nonSaleableIndicator") == "Y":
+    if customer.non_saleable_indicator == "Y":
         found.drop("customer-not-saleable", "customerCode")
 
 
 def _branch(found: Findings, order: OrderV2, sips: Sips) -> None:
-    path, query = {"customerCode": order.customer_code}, {"BranchCode": order.branch_code}
-    rows = _rows(sips.call("customerBranchLocations", path=path, query=query))
-    ours = [row for row in rows if row.get("branchCode") == order.branch_code]
+    asked = CustomerLocationRequest(customer_code=order.customer_code, branch_code=order.branch_code)
+    ours = [branch for branch in list_customer_branches(asked, sips).branches if branch.branch_code == order.branch_code]
     if not ours:
         found.drop("branch-not-for-customer", "branchCode")
-    accounts = [account for row in ours for account in _list(row.get("jobAccounts")) if isinstance(account, dict)]
-    numbers = {str(account.get("jobAccountNumber")) for account in accounts}
+    numbers = {str(account.job_account_number) for branch in ours for account in branch.job_accounts or []}
     if numbers and order.job_account_number is not None and str(order.job_account_number) not in numbers:
         found.drop("job-account-unknown", "jobAccountNumber")
 
 
 def _products(found: Findings, order: OrderV2, known: list[_Known], sips: Sips) -> None:
-    rows = _rows(sips.call("activeBranchProducts", path={"branchCode": order.branch_code}))
-    products = {str(row.get("productId")): row for row in rows}
+    ids = {str(line.product_id) for line in order.order_line_item_details}
+    rows = sips.pick("activeBranchProducts", lambda row: str(row.get("productId")) in ids, path={"branchCode": order.branch_code})
+    products = {str(row["productId"]): row for row in rows}
     for number, line in enumerate(order.order_line_item_details):
         product = products.get(str(line.product_id))
         if product is None:
@@ -166,35 +167,31 @@ def _products(found: Findings, order: OrderV2, known: list[_Known], sips: Sips) 
 
 
 def _prices(found: Findings, order: OrderV2, known: list[_Known], sips: Sips) -> None:
-    lines = order.order_line_item_details
-    request = {
-        "sourceSystem": sips.source_system,
+    rows = fetch_prices(_to_price(order), sips).lines
+    for number, line in enumerate(order.order_line_item_details):
+        mine = [row for row in rows if row.product_id == line.product_id]
+        row = next((row for row in mine if row.requested_uom == line.uom), mine[0] if mine else PriceLine())
+        known[number].item_code = row.item_code
+        known[number].units |= _texts([row.price_uom])
+        if not mine or row.message_code:
+            found.drop("not-priced", "orderLineItemDetails", number)
+        # Where SIPS names the price of another unit, or leaves it to the branch, the line's own may be right.
+        elif row.price_uom == line.uom and row.price is not None and line.price not in (None, row.price):
+            found.drop("price-differs", "orderLineItemDetails", number, "price", price=row.price, unit=line.uom)
+
+
+def _to_price(order: OrderV2) -> PriceRequest:
+    payload = {
         "customerCode": order.customer_code,
         "branchCode": order.branch_code,
         "transactionId": str(uuid.uuid4()),
-        "productList": [_to_price(line) for line in lines],
+        "productList": [_product(line) for line in order.order_line_item_details],
     }
-    if order.job_account_number is not None:
-        request["jobAccountNumber"] = order.job_account_number
-    rows = _rows(sips.call("productsV2Price", json=request))
-    for number, line in enumerate(lines):
-        mine = [row for row in rows if str(row.get("productId")) == str(line.product_id)]
-        row = next((row for row in mine if row.get("requestedUOM") == line.uom), mine[0] if mine else {})
-        known[number].item_code = next(iter(_texts([row.get("itemCode")])), None)
-        known[number].units |= _texts([row.get("priceUOM")])
-        if not row or str(row.get("messageCode") or 0) != "0":
-            found.drop("not-priced", "orderLineItemDetails", number)
-        elif line.price is not None and line.price != (price := _price(row, line.uom) or line.price):
-            found.drop("price-differs", "orderLineItemDetails", number, "price", price=price, unit=line.uom)
+    account = order.job_account_number
+    return PriceRequest.model_validate(payload | ({"jobAccountNumber": account} if type(account) is int else {}))
 
 
-def _price(row: dict[str, Any], uom: str) -> int | float | None:
-    """The price per unit of a line; None where SIPS names it for another unit, or only the branch can tell it."""
-    price = row.get("price")
-    return price if row.get("priceUOM") == uom and isinstance(price, int | float) and price else None
-
-
-def _to_price(line: LineV2) -> dict[str, Any]:
+def _product(line: LineV2) -> dict[str, Any]:
     product = {"productId": line.product_id, "quantity": line.quantity, "uom": line.uom}
     return product | ({"productOptions": [line.option]} if isinstance(line.option, str) and line.option else {})
 
@@ -205,23 +202,14 @@ def _units(found: Findings, order: OrderRequest, known: list[_Known], sips: Sips
     items = list(dict.fromkeys(code for number in open_lines if (code := known[number].item_code)))
     units: dict[str, set[str]] = {}
     for item in items[:MAX_UNIT_CALLS]:
-        answer = sips.call("uomConversion", path={"itemCode": item})
-        rows = answer.body.get("itemConversionList") if isinstance(answer.body, dict) else None
-        if not isinstance(rows, list):
-            raise Unreadable("uomConversion", "the answer has no itemConversionList", answer=answer)
-        units[item] = _texts([row.get(name) for row in rows if isinstance(row, dict) for name in ("fromUOMCode", "toUOMCode")])
+        rows = convert_units(UnitsRequest.model_construct(item_code=item), sips).conversions  # whatever its length
+        units[item] = _texts([unit for row in rows for unit in (row.from_uom, row.to_uom)])
     for number in open_lines:
         listed = known[number].units | units.get(known[number].item_code or "", set())
         if listed and order.order_line_item_details[number].uom not in listed:
             found.drop("unit-unknown", "orderLineItemDetails", number, "uom", units=", ".join(sorted(listed)))
     if len(items) > MAX_UNIT_CALLS:
         found.skip("units", "too-many", f"only the units of the first {MAX_UNIT_CALLS} items were asked for, of {len(items)}")
-
-
-def _rows(answer: Answer) -> list[dict[str, Any]]:
-    if not isinstance(answer.body, list) or not all(isinstance(row, dict) for row in answer.body):
-        raise Unreadable(answer.operation, "the answer is no list", answer=answer)
-    return answer.body
 
 
 def _list(value: Any) -> list[Any]:

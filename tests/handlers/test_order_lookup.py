@@ -152,6 +152,7 @@ def test_what_sips_would_drop_is_told(
         (line(option=""), {}),
         (CLEAN, {PRODUCTS: [{"productId": "75664"}]}),
         (line(price=12.5), {}),
+        (line(price={}), {PRICES: [{"productId": 75664, "priceUOM": "BD", "price": 4}]}),
         (line(price=12), {PRICES: [{"productId": 75664, "priceUOM": "SQ", "price": 0, "messageCode": 0}]}),
         (line(price=12), {PRICES: [{"productId": 75664, "priceUOM": "BD", "price": 4}]}),
         (line(uom="BD"), {}),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -10,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.sips.errors import Unreadable
-from worker.sips.items import ItemCounter
+from worker.sips.items import ItemCounter, ItemPicker
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -32,6 +34,17 @@ def counted(raw: bytes, size: int = 65_536) -> int:
 def test_the_items_of_a_list_are_counted(items: list[Any], size: int) -> None:
     """Wherever the pieces end, also in the middle of a character."""
     assert len(items) == counted(orjson.dumps(items), size)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.dictionaries(st.text(max_size=3), json_values), max_size=5), st.integers(1, 20))
+def test_items_are_picked_as_they_come(items: list[dict[str, Any]], size: int) -> None:
+    """Those that are wanted, in their order and as they are, to the last digit."""
+    raw = orjson.dumps(items)
+    picker = ItemPicker(lambda item: len(item) != 1)
+    for start in range(0, len(raw), size):
+        picker.feed(raw[start : start + size])
+    assert [item for item in json.loads(raw, parse_float=Decimal) if len(item) != 1] == picker.picked
 
 
 @settings(max_examples=40, deadline=None)

@@ -70,6 +70,18 @@ def test_a_list_goes_to_the_sink_piece_by_piece(raw: bytes) -> None:
     assert (200, 1, b"", None) == (sips.status, sips.calls, sips.answer and sips.answer.raw, sips.abridged and sips.abridged.body)
 
 
+def test_some_of_a_list_are_picked() -> None:
+    """By what they hold; the outcome says that the others are not in it."""
+    with Server(serve(answer(RAW))) as server:
+        client = SipsClient(settings(server.url))
+        sips = Sips(client, ample())
+        picked = sips.pick("productsV2Catalog", lambda product: product["productId"] in {7, 190})
+        client.close()
+
+    assert [PRODUCTS[7], PRODUCTS[190]] == picked
+    assert (None, "only some items of the answer were kept") == (sips.abridged and (sips.abridged.body, sips.abridged.why))
+
+
 @pytest.mark.parametrize(
     ("raw", "error"),
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import typing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from worker.messaging.topology import WORK_QUEUES
 from worker.runtime.files import Files
@@ -16,6 +16,8 @@ from worker.sips import OPERATIONS
 if TYPE_CHECKING:
     import builtins
     from collections.abc import Callable, Iterator, Mapping
+
+    Function = TypeVar("Function", bound=Callable[..., Result])
 
 __all__ = ["Handler", "Registry", "command", "registry"]
 
@@ -88,14 +90,14 @@ registry = Registry()
 
 def command(
     command_type: str, *, queue: str, calls: tuple[str, ...] = (), changes: bool = False, into: Registry = registry
-) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
+) -> Callable[[Function], Function]:
     """Register the function below as the handler of `command_type`.
 
     `calls` are the SIPS operations it may call. The annotations of its first parameter and of its return value are the
     payload's and the result's models.
     """
 
-    def register(function: Callable[..., Result]) -> Callable[..., Result]:
+    def register(function: Function) -> Function:
         hints = typing.get_type_hints(function)
         first, second, *others = inspect.signature(function).parameters
         into.add(

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from worker import __version__
 from worker.sips.classify import error_of
 from worker.sips.errors import Executed, SipsError
-from worker.sips.items import ItemCounter
+from worker.sips.items import ItemCounter, ItemPicker
 from worker.sips.limits import Limits
 from worker.sips.operations import Confidence, Kind, Operation, resolve_all
 from worker.sips.token import TokenManager
@@ -275,6 +275,19 @@ class Sips:
         self._noted(operation_id, lambda: stream(operation_id, take, path=path, query=query, deadline=self.deadline))
         self.abridge(None, "the answer is the file in result")
         return items.end()
+
+    def pick(
+        self, operation_id: str, wanted: Callable[[dict[str, Any]], bool], *, path: Mapping[str, str | int] | None = None
+    ) -> list[dict[str, Any]]:
+        """Those items that are wanted of a list that may be too long to hold.
+
+        Raises:
+            SipsError: As `download`.
+        """
+        picker = ItemPicker(wanted)
+        self.download(operation_id, picker.feed, path=path)
+        self.abridge(None, "only some items of the answer were kept")
+        return picker.picked
 
     def abridge(self, body: object, why: str) -> None:
         """Have the outcome tell `body` in the place of the last answer's, as the rest of it stands in the result."""

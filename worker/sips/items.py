@@ -1,6 +1,8 @@
-"""Check and count a JSON list that is too long to hold, piece by piece: a list of objects, and all of it."""
+"""Check and count a JSON list that is too long to hold, piece by piece: a list of objects, and all of it; pick some of them."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import ijson
 from ijson.common import JSONError
@@ -8,7 +10,10 @@ from ijson.utils import sendable_list
 
 from worker.sips.errors import Unreadable
 
-__all__ = ["ItemCounter"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["ItemCounter", "ItemPicker"]
 
 #: What each event of the parser does to the depth of nesting; others are values and names.
 _STEPS = {"start_map": 1, "start_array": 1, "end_map": -1, "end_array": -1}
@@ -67,3 +72,23 @@ class ItemCounter:
 
     def _unreadable(self, what: str) -> Unreadable:
         return Unreadable(self._operation, f"the answer {what}", status=200)
+
+
+class ItemPicker:
+    """Reads a list that `ItemCounter` has checked so far; holds one item, and those that are wanted. Fractions are decimals.
+
+    Args:
+        wanted: whether an item is kept.
+    """
+
+    def __init__(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
+        self.picked: list[dict[str, Any]] = []
+        self._wanted = wanted
+        self._items = sendable_list()
+        self._parser = ijson.items_coro(self._items, "item")
+
+    def feed(self, piece: bytes) -> None:
+        """Read on."""
+        self._parser.send(piece)
+        self.picked += filter(self._wanted, self._items)
+        self._items.clear()

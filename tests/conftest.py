@@ -16,6 +16,7 @@ from worker.local.postgres import PostgresCluster
 from worker.local.rabbitmq import RabbitMQNode
 from worker.main import make_topology
 from worker.messaging.connection import parameters
+from worker.settings import Settings
 from worker.store.engine import Store
 from worker.store.migrate import migrate
 from worker.store.postgresql import SCHEMES
@@ -30,6 +31,16 @@ def _structlog_as_imported() -> Iterator[None]:
     """What a command line run inside of a test configures does not reach the next test."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting of the machine's takes part, and the folder has no `.env`."""
+    names = {field.upper() for field in Settings.model_fields}
+    for name in list(os.environ):
+        if name.upper() in names or name.upper().startswith("SIPS_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from worker.blobs import make_blob_store
 from worker.blobs.folder import Folder
 from worker.blobs.s3 import S3
-from worker.settings import Settings, SettingsError, describe, load
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from worker.settings import SettingsError, describe, load
 
 FOLDER = {"blob_folder": "/var/blobs", "blob_base_url": "https://files.example/sips/"}
 BUCKET = {"blob_s3_bucket": "results"}
 KEY = {"blob_s3_access_key_id": "AKIA", "blob_s3_secret_access_key": "Tr0ub4dor"}
 
 
-@pytest.fixture(autouse=True)
-def _defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the environment nor a file `.env` sets anything."""
-    monkeypatch.chdir(tmp_path)
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
+pytestmark = pytest.mark.usefixtures("bare_environment")
 
 
 @pytest.mark.parametrize(

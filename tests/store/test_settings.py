@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-from worker.settings import Settings, SettingsError, describe, load
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from worker.settings import SettingsError, describe, load
 
 #: Settings of an installation whose orders are real.
 OUTSIDE = {
@@ -21,12 +16,7 @@ OUTSIDE = {
 }
 
 
-@pytest.fixture(autouse=True)
-def defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the environment nor a file `.env` sets anything."""
-    monkeypatch.chdir(tmp_path)
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
+pytestmark = pytest.mark.usefixtures("bare_environment")
 
 
 @pytest.mark.parametrize(

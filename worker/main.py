@@ -55,7 +55,16 @@ if TYPE_CHECKING:
     from worker.messaging.topology import Topology
     from worker.settings import Settings
 
-__all__ = ["boot", "check", "make_broker", "make_pipeline", "make_topology", "queues_of_commands", "serve_health"]
+__all__ = [
+    "boot",
+    "check",
+    "commands_of_operations",
+    "make_broker",
+    "make_pipeline",
+    "make_topology",
+    "queues_of_commands",
+    "serve_health",
+]
 
 #: prctl's option that sends a signal to a process whose parent died (linux/prctl.h).
 PR_SET_PDEATHSIG = 1
@@ -81,6 +90,12 @@ def queues_of_commands() -> Mapping[str, str]:
     """Command type to work queue, for every handler of this installation."""
     assert handlers.__all__  # noqa: S101 - importing the package is what registers them
     return registry.bindings()
+
+
+def commands_of_operations() -> Mapping[str, str]:
+    """Id of an operation of SIPS to the type of the command that calls it, for every handler of this installation."""
+    assert handlers.__all__  # noqa: S101 - as above
+    return {operation: handler.type for handler in registry for operation in handler.calls}
 
 
 def make_broker(settings: Settings, stopping: threading.Event, beats: Beats) -> RabbitBroker:

@@ -24,6 +24,7 @@ COMMANDS = {
     "topology": "worker.cli.topology:topology",
     "dead": "worker.cli.dead:dead",
     "doctor": "worker.cli.doctor:doctor",
+    "operations": "worker.cli.operations:operations",
     "orders": "worker.cli.orders:orders",
     "explain": "worker.cli.explain:explain",
     "health": "worker.cli.health:health",

@@ -20,7 +20,7 @@ from worker.sips.errors import (
     Unexpected,
     Unreadable,
 )
-from worker.sips.operations import Confidence, Kind
+from worker.sips.operations import Kind
 
 if TYPE_CHECKING:
     from worker.sips.answers import Answer
@@ -62,7 +62,7 @@ def classify(operation: Operation, status: int, media_type: str, *, body_is_json
         return Unauthorized
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return Throttled
-    if status in _NO_SUCH_PATH and operation.confidence is Confidence.PLACEHOLDER:
+    if status in _NO_SUCH_PATH and not operation.proved:
         return PathUnconfirmed
     if html or status // 100 == REDIRECTS or (status in _NO_SUCH_PATH and operation.kind is Kind.MUTATION):
         return Gateway

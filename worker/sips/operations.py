@@ -66,6 +66,11 @@ class Operation:
         return f"{PORTAL}/{self.page}"
 
     @property
+    def proved(self) -> bool:
+        """Whether somebody vouches for the path: a page, who read it, or whoever set it; else a 404 speaks of the path."""
+        return self.confidence is not Confidence.PLACEHOLDER
+
+    @property
     def parameters(self) -> frozenset[str]:
         """The names of the path's parameters."""
         return frozenset(_PLACEHOLDER.findall(self.path))

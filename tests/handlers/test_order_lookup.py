@@ -203,6 +203,22 @@ def test_a_long_order_has_few_calls(knowing: Knowing, sips: Sips) -> None:
     assert [("unit-unknown", f"/orderLineItemDetails/{number}/uom") for number in range(2 * MAX_UNIT_CALLS)] == drops(result)
 
 
+def test_of_a_branchs_products_only_those_of_the_order_are_held(
+    knowing: Knowing, sips: Sips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A branch lists tens of MiB of them."""
+    pick, held = Sips.pick, []
+
+    def noted(*arguments: Any, **more: Any) -> list[dict[str, Any]]:
+        held.extend(pick(*arguments, **more))
+        return held
+
+    monkeypatch.setattr(Sips, "pick", noted)
+    assert [] == drops(checked(sips, CLEAN))
+    assert [GOOD[PRODUCTS][1]] == held
+    assert PRODUCTS in {path for path, _ in knowing.asked}
+
+
 def test_version_1_is_looked_up_as_far_as_it_can_be(knowing: Knowing, sips: Sips) -> None:
     """Its customer, and the units of its items."""
     result = checked(sips, CLEAN_V1)

@@ -20,7 +20,7 @@ from worker.sandbox import Sandbox
 from worker.sandbox.calls import Call
 from worker.sandbox.data import CALL_FOR_PRICE_PRODUCT
 from worker.sandbox.faults import Faults
-from worker.sandbox.routes import ROUTES, find
+from worker.sandbox.routes import ROUTES, Routes
 from worker.sandbox.state import EXAMPLE_ORDER_ID, State
 
 if TYPE_CHECKING:
@@ -126,7 +126,34 @@ def test_no_other_letter_case_is_answered(sips: Caller, path: str) -> None:
 @pytest.mark.parametrize("path", ["/orders/1/deliveries/", "/orders//deliveries", "/orders/1/2/deliveries", "/orders/", "/"])
 def test_a_parameter_is_one_segment_of_the_path(path: str) -> None:
     """And not an empty one."""
-    assert find("GET", path) is None
+    assert Routes().find("GET", path) is None
+
+
+def test_an_operation_can_be_moved() -> None:
+    """Then it is no longer where it was, in no spelling; the others stay."""
+    routes = Routes({"orderDetails": "/orders/v2/details/{orderId}", "ordersV2Submit": "/orders/v3"})
+
+    found = routes.find("GET", "/orders/v2/details/1")
+    assert found
+    assert ("orderDetails", {"orderId": "1"}) == (found[0].operation, found[1])
+    assert routes.find("GET", "/orders/1") is None
+    assert [None, None] == [routes.find("POST", path) for path in ("/orders/v2/Submit", "/orders/v2/submit")]
+    assert routes.find("GET", "/orders/1/deliveries")
+
+
+def test_what_is_moved_exists() -> None:
+    """A slip of the pen would move nothing, and nobody would notice."""
+    with pytest.raises(ValueError, match="no operation nonsense"):
+        Sandbox(paths={"nonsense": "/x"})
+    with pytest.raises(ValueError, match="no operation nonsense"):
+        Sandbox(reshaped={"nonsense": dict})
+
+
+def test_an_answer_can_be_reshaped() -> None:
+    """Its successes; an error stays what it is."""
+    with Sandbox(reshaped={"customerDetails": list}) as sandbox, Caller.of(sandbox) as caller:
+        assert (200, True) == ((shown := caller.call("GET", "/customers/DEMO001")).status, isinstance(shown.body, list))
+        assert (404, False) == ((shown := caller.call("GET", "/customers/NOBODY")).status, isinstance(shown.body, list))
 
 
 def test_a_path_that_no_route_takes_is_not_found(sips: Caller, control: Control) -> None:
@@ -452,7 +479,7 @@ def test_whatever_stands_anywhere_in_a_request_gets_a_documented_answer(
     operation, path, name = chosen
     whole = example(name)
     body = replaced(whole, data.draw(st.sampled_from(places(whole))), data.draw(json_values))
-    found = find("POST", path)
+    found = Routes().find("POST", path)
     assert found
     answer = found[0].answer(Call(found[1], body, State(), Faults([]), None))
     assert [] == answer_problems(operation, answer.status, orjson.loads(orjson.dumps(answer.body)))

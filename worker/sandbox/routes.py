@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs
 
 import orjson
@@ -15,7 +16,9 @@ from worker.sandbox.state import TOKEN_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["OPERATIONS", "ROUTES", "find", "parse", "parse_json", "parse_query"]
+__all__ = ["OPERATIONS", "ROUTES", "Routes", "known", "parse", "parse_json", "parse_query"]
+
+Changed = TypeVar("Changed")
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -72,18 +75,43 @@ ROUTES = (
 #: The operations that can be answered.
 OPERATIONS = frozenset(route.operation for route in ROUTES)
 
-_FIXED = {(route.method, route.path): route for route in ROUTES if "{" not in route.path}
-_PATTERNS = [(re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route.path)), route) for route in ROUTES if "{" in route.path]
+_PARAMETER = re.compile(r"\{(\w+)\}")
 
 
-def find(method: str, path: str) -> tuple[Route, Mapping[str, str]] | None:
-    """The route of a request and the parameters in its path (still percent-encoded)."""
-    if route := _FIXED.get((method, path)):
-        return route, {}
-    for pattern, route in _PATTERNS:
-        if route.method == method and (match := pattern.fullmatch(path)):
-            return route, match.groupdict()
-    return None
+def known(changed: Mapping[str, Changed]) -> Mapping[str, Changed]:
+    """Operations and what is changed of each.
+
+    Raises:
+        ValueError: there is no such operation.
+    """
+    if unknown := changed.keys() - OPERATIONS:
+        raise ValueError(f"the sandbox has no operation {', '.join(sorted(unknown))}")
+    return changed
+
+
+class Routes:
+    """What finds the route of a request; `moved` gives operations other paths than SIPS' description does.
+
+    Raises:
+        ValueError: there is no such operation.
+    """
+
+    def __init__(self, moved: Mapping[str, str] | None = None) -> None:
+        moved = known(moved or {})
+        routes = [replace(route, path=moved.get(route.operation, route.path)) for route in ROUTES]
+        self._fixed = {(route.method, route.path): route for route in routes if "{" not in route.path}
+        self._patterns = [
+            (re.compile(_PARAMETER.sub(r"(?P<\1>[^/]+)", route.path)), route) for route in routes if "{" in route.path
+        ]
+
+    def find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]] | None:
+        """The route of a request and the parameters in its path (still percent-encoded)."""
+        if route := self._fixed.get((method, path)):
+            return route, {}
+        for pattern, route in self._patterns:
+            if route.method == method and (match := pattern.fullmatch(path)):
+                return route, match.groupdict()
+        return None
 
 
 def parse(media_type: str, raw: bytes) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote
 
@@ -44,6 +45,11 @@ class Sandbox:
         port, control_port: 0 = a free one. The control port keeps answering while SIPS is down.
         seed: makes the faults' rates repeatable.
         credentials: client id to secret; any are taken by default.
+        paths: operations that have moved, with their paths.
+        reshaped: operations that answer otherwise, with what makes their answers of the usual ones.
+
+    Raises:
+        ValueError: one of these operations does not exist.
     """
 
     def __init__(
@@ -54,8 +60,12 @@ class Sandbox:
         *,
         seed: int | None = None,
         credentials: Mapping[str, str] | None = None,
+        paths: Mapping[str, str] | None = None,
+        reshaped: Mapping[str, Callable[[Any], Any]] | None = None,
     ) -> None:
         self._host = host
+        self._routes = routes.Routes(paths)
+        self._reshaped = routes.known(reshaped or {})
         self._credentials = credentials
         self._state = State()
         self._faults = Faults(routes.OPERATIONS | {UNKNOWN}, seed)
@@ -150,7 +160,7 @@ class Sandbox:
 
     def _answer_sips(self, connection: socket.socket, request: Request) -> bool:
         """Answer one request of SIPS; whether the connection lives on."""
-        found = routes.find(request.method, request.path)
+        found = self._routes.find(request.method, request.path)
         operation = found[0].operation if found else UNKNOWN
         body = routes.parse(request.media_type, request.raw)
         customer = _customer(body)
@@ -207,7 +217,10 @@ class Sandbox:
             return error(400, f"Bad Request: Content-Type must be {' or '.join(route.media_types)}")
         decoded = {name: unquote(value) for name, value in parameters.items()}
         query = routes.parse_query(request.query)
-        return route.answer(Call(decoded, body, self._state, self._faults, self._credentials, query))
+        answer = route.answer(Call(decoded, body, self._state, self._faults, self._credentials, query))
+        if answer.status == HTTPStatus.OK and (reshape := self._reshaped.get(route.operation)):
+            answer.body = reshape(answer.body)
+        return answer
 
     def _spoiled(self, operation: str, customer: str | None) -> Reply | None:
         """Another answer than the one that the work came to."""

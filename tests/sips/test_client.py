@@ -141,6 +141,19 @@ def test_paths_can_be_configured() -> None:
         assert [f"/gateway{TOKEN_PATH}", "/gateway/v9/1"] == [request.target for request in server.received]
 
 
+@pytest.mark.parametrize(
+    ("query", "target"), [({}, "/near?customerCode=A%2FB"), ({"number": 1}, "/near?customerCode=A%2FB&number=1")]
+)
+def test_a_configured_path_may_have_a_query(query: dict[str, int], target: str) -> None:
+    """Also with a parameter in it, and beside a query of the call."""
+    with Server(serve(answer([]))) as server:
+        paths = {"nearestEligibleBranch": "/near?customerCode={customerCode}"}
+        sips = SipsClient(settings(server.url, sips_paths=paths))
+        sips.call("nearestEligibleBranch", path={"customerCode": "A/B"}, query=query, deadline=ample())
+        sips.close()
+        assert target == server.received[-1].target
+
+
 def test_an_unsafe_path_is_not_sent() -> None:
     """Not even a token is fetched for it."""
     with Server(serve(answer([]))) as server:

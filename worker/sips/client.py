@@ -170,7 +170,8 @@ class SipsClient:
         url = f"{self._transport.base_url}{operation.filled_path(path)}"
         given = {name: value for name, value in query.items() if value is not None}
         if given:
-            url = f"{url}?{urlencode(given, quote_via=quote)}"
+            # A path of SIPS_PATHS may have a query of its own.
+            url = f"{url}{'&' if '?' in operation.path else '?'}{urlencode(given, quote_via=quote)}"
         headers = {"Accept": "application/pdf, application/json" if operation.document else "application/json", **_HEADERS}
         if json is None:
             return Request(operation.method, url, headers)

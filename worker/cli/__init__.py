@@ -28,6 +28,7 @@ COMMANDS = {
     "orders": "worker.cli.orders:orders",
     "explain": "worker.cli.explain:explain",
     "health": "worker.cli.health:health",
+    "calibrate": "worker.cli.calibrate:calibrate",
     "token": "worker.cli.token:token",
     "settings": "worker.cli.show_settings:settings",
     "demo": "worker.cli.demo:demo",

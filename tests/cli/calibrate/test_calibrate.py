@@ -67,7 +67,7 @@ def by_operation(told: Any) -> dict[str, Any]:
 
 
 def test_it_repairs_a_sandbox_with_every_guessed_path_moved(sips_worker: CommandLine, tmp_path: Path) -> None:
-    """The printed lines are all it takes: with them every operation is confirmed. Nothing was ordered, one token was used."""
+    """The printed lines are all it takes: with them every operation is confirmed. Nothing was ordered."""
     with Sandbox(paths=MOVED, credentials={"us": CLIENT_SECRET}) as sandbox:
         ours = {"SIPS_BASE_URL": sandbox.url, "SIPS_CLIENT_ID": "us"}
         first = sips_worker.run("calibrate", *GIVEN, "--save", "samples", **ours)
@@ -167,24 +167,27 @@ def test_a_doubtful_order_or_invoice_is_noted(calibrate: Callable[..., tuple[int
 class Scripted:
     """A SIPS that answers every path but the token's in one way."""
 
-    def __init__(self, *answers: bytes) -> None:
-        self._answers = list(answers)
+    def __init__(self, given: bytes) -> None:
+        self._given = given
         self.asked: list[str] = []
+        self.tokens = 0
 
     def __call__(self, peer: Peer) -> None:
         """Serve a connection."""
         while (request := peer.receive()) is not None:
             if request.target == TOKEN_PATH:
+                self.tokens += 1
                 peer.send(token_answer())
                 continue
             self.asked.append(request.target)
-            peer.send(self._answers.pop(0) if len(self._answers) > 1 else self._answers[0])
+            peer.send(self._given)
 
 
 @pytest.mark.parametrize(
     ("given", "state", "why"),
     [
         (answer({"message": "Bad Request"}, status=400), "not found", "HTTP 400, as an invented path"),
+        (answer({"message": "Unauthorized"}, status=401), "not found", "HTTP 401, as an invented path"),
         (answer({"message": "hello"}), "not found", "expected properties, as an invented path"),
         (answer([]), "not found", "an empty list, as an invented path"),
         (answer({"message": "Too Many"}, status=429), "not tried", "set SIPS_MAX_RPS=1"),
@@ -193,14 +196,15 @@ class Scripted:
 def test_a_gateway_that_answers_everything_alike_tells_nothing(
     calibrate: Callable[..., tuple[int, Any]], given: bytes, state: str, why: str
 ) -> None:
-    """An invented path of the same form is held against it; and who is told to slow down stops."""
+    """An invented path of the same form is held against it; and who is told to slow down stops. No token is given up for it."""
     script = Scripted(given)
     with Server(script) as server:
-        status, told = calibrate(server.url, *GIVEN, "--only", "orderTemplatesV1")
+        status, told = calibrate(server.url, *GIVEN, "--only", "orderTemplatesV1", SIPS_TOKEN_MIN_AGE_SECONDS="0")
 
     row = by_operation(told)["orderTemplatesV1"]
     assert (1, state, True) == (status, row["state"], why in row["why"])
     assert len(script.asked) == len(set(script.asked))
+    assert 1 == script.tokens
 
 
 def test_a_sips_that_does_not_answer_is_left_alone(calibrate: Callable[..., tuple[int, Any]]) -> None:

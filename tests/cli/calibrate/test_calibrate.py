@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,7 @@ from tests.cli.conftest import CLIENT_SECRET
 from tests.sips.servers import TOKEN_PATH, Peer, Server, answer, token_answer
 from worker.cli import cli
 from worker.cli.calibrate.questions import QUESTIONS
+from worker.cli.errors import CommandError
 from worker.sandbox import Sandbox
 from worker.sips import OPERATIONS, Confidence
 
@@ -129,6 +131,7 @@ def test_other_shapes_are_told_property_by_property(calibrate: Callable[..., tup
     assert ("confirmed", "moved", "perhaps") == tuple(
         rows[name]["state"] for name in ("orderDetails", "shipToAddresses", "branchDetails")
     )
+    assert "/customers/shipTo/{customerCode}" == rows["shipToAddresses"]["tried"][-1]["path"]
     assert ["type /fax", "new /creditHold"] == differences["customerDetails"]
     assert ["new /data"] == differences["orderDetails"][-1:]
     assert ["missing /shipToList", "new /addresses"] == differences["shipToAddresses"]
@@ -136,6 +139,24 @@ def test_other_shapes_are_told_property_by_property(calibrate: Callable[..., tup
     assert "JSON with 0 of 15 expected properties" == rows["branchDetails"]["why"]
     assert ["SIPS_PATHS__shipToAddresses=/customers/shipTo/{customerCode}"] == told["settings"]
     assert "9876543210" not in json.dumps(told)
+
+
+def test_where_one_operation_was_found_no_other_is_looked_for(calibrate: Callable[..., tuple[int, Any]]) -> None:
+    """An order's details are at a place where its deliveries might be, and say nothing of where these are."""
+    paths = {"orderDetails": "/orders/v2/details/{orderId}", "deliveryDetails": "/nowhere/{orderId}"}
+    with Sandbox(paths=paths) as sandbox:
+        _, told = calibrate(sandbox.url, *GIVEN, "--only", "orderDetails", "--only", "deliveryDetails")
+
+    rows = by_operation(told)
+    assert ("moved", "not found") == (rows["orderDetails"]["state"], rows["deliveryDetails"]["state"])
+    assert paths["orderDetails"] not in [attempt["path"] for attempt in rows["deliveryDetails"]["tried"]]
+
+
+def test_for_one_operation_no_more_is_asked_than_it_needs(calibrate: Callable[..., tuple[int, Any]], odd: Sandbox) -> None:
+    """A branch's number is told with the customer; then nobody else is asked for it."""
+    status, told = calibrate(odd.url, "--customer", "DEMO001", "--only", "branchDetails", "--only", "branchActiveItems")
+
+    assert (1, ["customerDetails", "branchDetails", "branchActiveItems"]) == (status, list(by_operation(told)))
 
 
 def test_a_customer_that_sips_does_not_have_ends_it(calibrate: Callable[..., tuple[int, Any]], odd: Sandbox) -> None:
@@ -227,6 +248,27 @@ def test_a_sips_that_does_not_answer_is_left_alone(calibrate: Callable[..., tupl
     assert hung_up
 
 
+def test_a_sips_that_answers_now_and_then_is_asked_on(calibrate: Callable[..., tuple[int, Any]]) -> None:
+    """Only what is not answered in a row counts."""
+    template = {"templateId": "1", "name": "x", "description": "", "instructionsToBranch": "", "products": None}
+    asked: list[str] = []
+
+    def now_and_then(peer: Peer) -> None:
+        while (request := peer.receive()) is not None:
+            if request.target == TOKEN_PATH:
+                peer.send(token_answer())
+                continue
+            asked.append(request.target)
+            if len(asked) % 3:
+                return
+            peer.send(answer([template | {"products": [{}]}]))
+
+    with Server(now_and_then) as server:
+        _, told = calibrate(server.url, *GIVEN, "--only", "orderTemplatesV2", "--only", "orderTemplatesV1")
+
+    assert not [row for row in told["operations"] if row["state"] == "not tried"]
+
+
 def test_a_token_that_is_refused_is_one_clear_line(calibrate: Callable[..., tuple[int, Any]]) -> None:
     """With what to look at."""
     with Sandbox(credentials={"us": "another"}) as sandbox:
@@ -248,15 +290,20 @@ def test_a_token_endpoint_that_is_not_there_is_told_where_it_may_be(calibrate: C
     assert "set SIPS_PATHS__authenticationToken to /authentication/token" in told["operations"][0]["why"]
 
 
-def test_production_is_not_searched_by_chance(sips_worker: CommandLine) -> None:
-    """It takes a word more."""
+def test_production_is_not_searched_by_chance(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It takes a word more, and nothing was asked before."""
+    monkeypatch.chdir(tmp_path)
     production = {
         "SIPS_ENVIRONMENT": "production",
         "SIPS_BASE_URL": "https://127.0.0.1:1",
         "SIPS_CLIENT_ID": "us",
+        "SIPS_CLIENT_SECRET": CLIENT_SECRET,
         "SIPS_TIME_ZONE": "UTC",
         "SIPS_SOURCE_SYSTEM": "US",
     }
-    done = sips_worker.run("calibrate", *GIVEN, **production)
+    for name, value in production.items():
+        monkeypatch.setenv(name, value)
+    result = CliRunner().invoke(cli, ["calibrate", *GIVEN])
 
-    assert (2, "", True) == (done.status, done.out, "calibrate qa first" in done.err)
+    assert (True, "") == (isinstance(result.exception, CommandError), result.stdout)
+    assert re.search(r"may ask production for \d{3} paths, .*: calibrate qa first", str(result.exception))

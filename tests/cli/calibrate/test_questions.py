@@ -73,6 +73,14 @@ def test_a_fact_that_is_not_known_is_named() -> None:
     assert Fact.BRANCH_NUMBER == caught.value.fact
 
 
+def test_what_can_be_left_out_is_asked_with_where_it_is_known() -> None:
+    """An invoice proves an account, and is not always at hand."""
+    asked = question("customersValidate")
+
+    assert {"accountNumber": "DEMO001", "invoiceNumber": "0019073403-001"} == payload(asked, FACTS)
+    assert {"accountNumber": "DEMO001"} == payload(asked, {Fact.CUSTOMER: "DEMO001"})
+
+
 @pytest.mark.parametrize(
     ("operation", "body", "told"),
     [

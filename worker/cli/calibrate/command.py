@@ -75,12 +75,12 @@ def _mind_production(settings: Settings, questions: Sequence[Question], *, yes: 
     """A firewall may take the many paths that do not exist for an attack, and then shut the workers out as well."""
     if settings.sips_environment == "production" and not yes:
         raise CommandError(
-            f"this asks production for up to {_most_requests(questions)} paths, most of which do not exist: calibrate qa first, "
+            f"this may ask production for {_most_paths(questions)} paths, most of which do not exist: calibrate qa first, "
             "which has the same paths, and set what it prints here too; with --yes it asks production"
         )
 
 
-def _most_requests(questions: Sequence[Question]) -> int:
+def _most_paths(questions: Sequence[Question]) -> int:
     return sum(1 + len(variants(OPERATIONS[question.operation])) for question in questions)
 
 

@@ -27,8 +27,8 @@ def operations(*, as_json: bool) -> None:
 
     A path is "proved" where somebody vouches for it: a page of SIPS' portal ("documented"), somebody who read that page
     ("secondary"), or whoever set SIPS_PATHS__<operationId> ("configured"). It is "unproved" where it is a guess
-    ("placeholder"): a 404 there says nothing of what was asked for, and its command ends .failed (sips-path-unconfirmed). Ask
-    SRS for the path and set it.
+    ("placeholder"): a 404 there says nothing of what was asked for, and its command ends .failed (sips-path-unconfirmed).
+    `sips-worker calibrate` looks for such a path; else ask SRS, and set it.
     """
     commands = commands_of_operations()
     found = resolve_all(settings_module.load().sips_paths).values()

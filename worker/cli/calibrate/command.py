@@ -47,7 +47,7 @@ def calibrate(
 
     Reads only. Asks for each operation at its path and, where it is not there, at the paths where it may be; prints the
     settings that put it right, and which properties of the answers are not as the models have them. Exit status 1 if an
-    operation was not found or not tried.
+    operation is only perhaps there, was not found, or was not tried.
     """
     settings = settings_module.load()
     check(settings)

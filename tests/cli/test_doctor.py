@@ -149,7 +149,7 @@ def test_refused_credentials_are_told_from_a_missing_endpoint(
     done = look(sips_worker, sandbox, declared.url, SIPS_BASE_URL="http://127.0.0.1:1")
     assert 1 == done.status
     assert (
-        "  !!  token: SIPS' token endpoint: no token, the call ended with connect-failed; "
+        "  !!  token: SIPS' token endpoint: http://127.0.0.1:1 gave no token (the call ended with connect-failed); "
         "check SIPS_BASE_URL=http://127.0.0.1:1 and the network, and start `sips-worker sandbox`"
     ) == lines(done)[3]
     assert "  ??  probe: not looked at, because of the above" == lines(done)[4]

@@ -89,7 +89,7 @@ def test_the_last_error_stays_in_sight(store: Store, sandbox: Sandbox, sips_work
     assert 1 == done.status
     assert re.search(
         rf"  token       none yet\n  refresh     host/1/a is fetching one, for \d+ s at most\n"
-        rf"  last error  \d+ s ago; 1 in a row: sips-token-refused, HTTP 401: {sandbox.url} refused client them \(current pair\)",
+        rf"  last error  \d+ s ago; 1 in a row: sips-token-refused: {sandbox.url} refused client them \(current pair\)",
         done.out,
     )
 

@@ -159,6 +159,20 @@ def test_any_other_answer_is_no_token(raw: bytes) -> None:
     assert int(raw[9:12]) == error.status
 
 
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        (503, "workers ask again by themselves; if that lasts, ask SRS"),
+        (429, "workers ask again by themselves; if that lasts, ask SRS"),
+        (404, rf"check SIPS_BASE_URL=\1 and whether {TOKEN_PATH} is the path there"),
+    ],
+)
+def test_no_token_says_where_and_what_to_do(status: int, advice: str) -> None:
+    """What passes by itself is told from what somebody has to mend."""
+    pattern = rf"SIPS' token endpoint: (http://127\.0\.0\.1:\d+) gave no token \(HTTP {status}\); {advice}"
+    assert re.fullmatch(pattern, str(failure(answer({}, status=status))))
+
+
 def test_throttling_is_passed_on() -> None:
     """With the wait that it asks for."""
     error = failure(answer({}, status=429, Retry_After="30"))

@@ -122,6 +122,17 @@ def test_an_endpoint_that_is_down_is_no_reason_to_change_the_pair(fleet: Fleet) 
     assert ["us"] == fleet.endpoint.asked
 
 
+def test_a_failure_is_told_with_what_to_check(fleet: Fleet) -> None:
+    """Where, who and why: the line of a refresh that failed is all there is while the old token serves."""
+    fleet.endpoint.refused = {"us"}
+    with capture_logs() as lines, pytest.raises(TokenRefused):
+        fleet.process().get(ample())
+    (line,) = lines
+    assert ("SIPS token could not be fetched", "sips-token-refused", 401) == (line["event"], line["code"], line["status"])
+    told = [line[name] for name in ("error", "pair", "client_id", "base_url")]
+    assert ["us is unknown", "current", "us", "https://sips.example"] == told
+
+
 def test_a_rewritten_secret_is_tried_at_once(fleet: Fleet) -> None:
     """The back-off is that of the old one."""
     fleet.endpoint.refused = {"us"}

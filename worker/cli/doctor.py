@@ -112,8 +112,9 @@ def _given(settings: Settings, tokens: TokenManager, credentials: Credentials) -
     try:
         return tokens.check(credentials, Deadline.after(settings.sips_call_seconds))
     except TokenUnavailable as error:
-        stand_in = ", and start `sips-worker sandbox`" if settings.sips_environment == "sandbox" else ""
-        raise CommandError(f"{error}; check SIPS_BASE_URL={settings.base_url} and the network{stand_in}") from None
+        if error.status is None and settings.sips_environment == "sandbox":
+            raise CommandError(f"{error}, and start `sips-worker sandbox`") from None
+        raise
 
 
 def _probe(settings: Settings) -> str:

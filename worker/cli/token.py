@@ -50,9 +50,8 @@ def _details(entry: StoredToken | None) -> Iterator[tuple[str, str]]:
     if entry.owner and (entry.leased_for or 0.0) > 0:
         yield "refresh", f"{entry.owner} is fetching one, for {duration(entry.leased_for or 0.0)} at most"
     if entry.failed_ago is not None:
-        status = f", HTTP {entry.error_status}" if entry.error_status else ""
         after = f"; {entry.failures} in a row" if entry.failures else "; a later one went well"
-        told = f"{entry.error_code}{status}: {printable(entry.error or '')}"
+        told = f"{entry.error_code}: {printable(entry.error or '')}"
         yield "last error", f"{duration(entry.failed_ago)} ago{after}: {told}"
     yield "in use", f"for {duration(entry.used_for)}"
 

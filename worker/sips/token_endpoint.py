@@ -37,6 +37,9 @@ _REFUSALS = frozenset({400, 401, 403})
 #: Statuses by which an endpoint may mean the encoding.
 _OTHER_ENCODING = _REFUSALS | {415}
 
+#: Too many requests, and from here on a fault of SIPS: both pass.
+_THROTTLED, _FAULT = 429, 500
+
 #: Properties of a refusal that are shown, and the longest text of one.
 _TELLING = ("error", "error_description", "code", "message")
 _SHOWN_CHARACTERS = 120
@@ -55,6 +58,7 @@ class TokenEndpoint:
         self._environment = settings.sips_environment
         self._transport = transport
         self._operation = resolve(OPERATIONS["authenticationToken"], settings.sips_paths)
+        self._address = f"SIPS_BASE_URL={transport.base_url}"
         self._encodings: tuple[str, str] = (FORM, JSON)
 
     def fetch(self, credentials: Credentials, deadline: Deadline) -> Grant:
@@ -86,23 +90,23 @@ class TokenEndpoint:
         try:
             return self._transport.send(self._operation, request, deadline)
         except SipsError as error:
-            raise TokenUnavailable(self._operation.id, f"no token, the call ended with {error.code}") from None
+            raise self._unavailable(f"the call ended with {error.code}", f"check {self._address} and the network") from None
 
     def _grant(self, answer: Answer) -> Grant:
         if answer.status != 200:  # noqa: PLR2004
-            raise self._unavailable(answer, f"HTTP {answer.status}")
+            raise self._unanswered(answer, f"HTTP {answer.status}")
         try:
             token = answer.parse(TokenAnswer)
         except Unreadable:
-            raise self._unavailable(answer, "HTTP 200 without a token") from None
+            raise self._unanswered(answer, "HTTP 200 without a token") from None
         if not _HEADER_SAFE.fullmatch(token.access_token):
-            raise self._unavailable(answer, "HTTP 200 with a token that no header can carry")
+            raise self._unanswered(answer, "HTTP 200 with a token that no header can carry")
         return Grant(token.access_token, token.expires_in)
 
     def _refusal(self, credentials: Credentials, answers: Mapping[str, Answer]) -> TokenError:
         first = next(iter(answers.values()))
         if not any(answer.status in _REFUSALS for answer in answers.values()):
-            return self._unavailable(first, f"HTTP {first.status} in both encodings")
+            return self._unanswered(first, f"HTTP {first.status} in both encodings")
         shown = ", ".join(f"{_shown(answer, credentials)} to {_NAMES[encoding]}" for encoding, answer in answers.items())
         return TokenRefused(
             self._operation.id,
@@ -113,9 +117,18 @@ class TokenEndpoint:
             retry_after=first.retry_after,
         )
 
-    def _unavailable(self, answer: Answer, what: str) -> TokenUnavailable:
+    def _unanswered(self, answer: Answer, what: str) -> TokenUnavailable:
+        """The error of an answer that is neither a token nor a refusal."""
+        if answer.status == _THROTTLED or answer.status >= _FAULT:
+            return self._unavailable(what, "workers ask again by themselves; if that lasts, ask SRS", answer)
+        return self._unavailable(what, f"check {self._address} and whether {self._operation.path} is the path there", answer)
+
+    def _unavailable(self, what: str, advice: str, answer: Answer | None = None) -> TokenUnavailable:
         return TokenUnavailable(
-            self._operation.id, f"it gave no token ({what})", status=answer.status, retry_after=answer.retry_after
+            self._operation.id,
+            f"{self._transport.base_url} gave no token ({what}); {advice}",
+            status=answer.status if answer else None,
+            retry_after=answer.retry_after if answer else None,
         )
 
 

@@ -261,7 +261,16 @@ class Refresher:
         """Back off: all of the fleet where the endpoint answered; this process alone where it may be its own network."""
         wait = self._setbacks.add(pair.key, error, entry, time.monotonic(), self._jitter())
         error.retry_after = wait
-        log.warning("SIPS token could not be fetched", code=error.code, status=error.status, next_try_s=round(wait, 1))
+        log.warning(
+            "SIPS token could not be fetched",
+            code=error.code,
+            status=error.status,
+            error=error.reason,
+            pair=pair.credentials.pair,
+            client_id=pair.credentials.client_id,
+            base_url=self._base_url,
+            next_try_s=round(wait, 1),
+        )
         self._storage.fail(
             pair.key,
             owner=self._owner,

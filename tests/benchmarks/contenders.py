@@ -76,7 +76,15 @@ def _for_dramatiq(command_id: str) -> Message:
 def _for_celery(command_id: str) -> Message:
     """Celery's message protocol, version 2."""
     task = str(uuid.uuid4())
-    headers = {"lang": "py", "task": TASK, "id": task, "root_id": task, "parent_id": None, "group": None, "retries": 0}
+    headers: dict[str, Any] = {
+        "lang": "py",
+        "task": TASK,
+        "id": task,
+        "root_id": task,
+        "parent_id": None,
+        "group": None,
+        "retries": 0,
+    }
     headers |= {"eta": None, "expires": None, "timelimit": [None, None], "argsrepr": "", "kwargsrepr": "", "origin": SOURCE}
     properties = pika.BasicProperties(
         content_type="application/json", content_encoding="utf-8", headers=headers, correlation_id=task, delivery_mode=2
@@ -120,4 +128,3 @@ CONTENDERS: Mapping[str, Contender] = {
         Contender(FASTSTREAM, f"bench.{FASTSTREAM}", ("-m", f"{PEERS}.with_faststream"), _for_faststream, IN_FLIGHT),
     )
 }
-

@@ -6,13 +6,12 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from worker.local.processes import GuardedProcess
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Self
 
 __all__ = ["MeasuredProcess", "Memory", "family", "processor_seconds"]
 
@@ -53,6 +52,10 @@ class MeasuredProcess:
         return self
 
     def __exit__(self, *_exception: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """SIGTERM, and wait until it has ended."""
         self._guarded.stop()
 
     @property

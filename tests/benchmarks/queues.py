@@ -165,7 +165,3 @@ class Results:
             missing, surplus = (expected - found).total(), (found - expected).total()
             raise ResultsError(f"of {expected.total()} commands {missing} did not succeed; {surplus} events are too many")
         return {event["causationid"]: at for at, event in outcomes}
-
-    def size(self) -> int:
-        """Bytes of the latest event."""
-        return len(self._came[-1][1])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 import urllib.request
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
@@ -76,7 +75,6 @@ class Sample:
     rss_mib: float = 0.0
     pss_mib: float = 0.0
     idle_cpu_percent: float = 0.0
-    event_bytes: int = 0
 
 
 class Sips:
@@ -96,6 +94,12 @@ class Sips:
                 time.sleep(0.02)
             else:
                 return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.process.stop()
 
     def delay(self, milliseconds: int) -> None:
         """Answer so late from now on, and begin to count anew."""
@@ -134,7 +138,6 @@ class Bench:
         surroundings = {"AMQP_URL": self.url, "SIPS_BASE_URL": self.sips.url}
         if contender.is_peer:
             surroundings["BENCH_QUEUE"] = contender.queue
-            surroundings["dramatiq_prom_db"] = str(self.folder)
         else:
             surroundings["DATABASE_URL"] = self.database_url
         python = self.peers_python if contender.is_peer else sys.executable
@@ -191,13 +194,13 @@ def running(bench: Bench, contender: Contender, environment: Mapping[str, str] |
         bench.sips.delay(0)
         if contender.is_peer:
             publisher.declare(contender.queue, contender.queue_arguments)
-        publisher.empty(contender.queue)
         (first,) = _ids(1)
         publisher.publish(contender.message(first))
         with bench.start(contender, environment) as process:
             results.wait(1, alive=lambda: process.is_running)
             at = results.take([first])[first] - time.monotonic() + time.clock_gettime(time.CLOCK_BOOTTIME)
             yield Session(bench, contender, publisher, results, process), at - process.started_at()
+        publisher.empty(contender.queue)
 
 
 def measure(bench: Bench, contender: Contender, plan: Plan) -> Sample:

@@ -17,7 +17,8 @@ class QuorumBroker(RabbitmqBroker):
     """The stock broker knows classic queues only; this one argument is all that is changed."""
 
     def _build_queue_arguments(self, queue_name: str) -> dict[str, Any]:
-        return {**super()._build_queue_arguments(queue_name), "x-queue-type": "quorum"}
+        arguments: dict[str, Any] = super()._build_queue_arguments(queue_name)  # type: ignore[no-untyped-call]
+        return arguments | {"x-queue-type": "quorum"}
 
 
 broker = QuorumBroker(url=AMQP_URL, confirm_delivery=True)

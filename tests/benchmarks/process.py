@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from worker.local.processes import GuardedProcess
+from worker.local.stack import FOREIGN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +19,9 @@ __all__ = ["MeasuredProcess", "Memory", "family", "processor_seconds"]
 ROOT = Path(__file__).parent.parent.parent
 
 TICKS = os.sysconf("SC_CLK_TCK")
+
+#: How the names of settings for proxies begin.
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 #: Seconds for the guard to have started what it guards.
 START_SECONDS = 10.0
@@ -37,15 +41,16 @@ class MeasuredProcess:
     Args:
         name: of the log.
         command: the program and its arguments.
-        environment: what it gets beside PATH and the place of our modules.
+        environment: what it gets beside that of this process, which it inherits as from a shell: requests, for one, looks
+            through all of it for each call. What would lead its calls elsewhere is left out.
         folder: where it runs.
     """
 
     def __init__(self, name: str, command: list[str], environment: Mapping[str, str], folder: Path) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
-        basic = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": str(ROOT), "HOME": str(folder)}
-        self._guarded = GuardedProcess(command, basic | dict(environment), folder, self.log)
+        inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith(FOREIGN + PROXIES)}
+        self._guarded = GuardedProcess(command, inherited | {"PYTHONPATH": str(ROOT)} | dict(environment), folder, self.log)
         self.pid = self._first_child()
 
     def __enter__(self) -> Self:

@@ -31,7 +31,7 @@ DELAYS = (0, 20, 100)
 LATENCY_DELAY = 20
 
 #: Seconds that one measurement of throughput shall take at least, where the number of commands does not end it earlier.
-THROUGHPUT_SECONDS = 4.0
+THROUGHPUT_SECONDS = 3.0
 
 #: Commands that warm a worker up.
 WARM_UP = 200
@@ -54,7 +54,7 @@ class Plan:
     messages: int = 2000
     latencies: int = 200
     per_second: float = 20.0
-    idle_seconds: float = 4.0
+    idle_seconds: float = 5.0
 
     def number(self, contender: Contender, delay: int) -> int:
         """Commands for one figure: fewer where the delay lets no more through in `THROUGHPUT_SECONDS`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 import pika
@@ -15,13 +15,13 @@ from tests.benchmarks.job import EVENTS
 from worker.messaging.connection import parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pika.adapters.blocking_connection import BlockingChannel
 
     from tests.benchmarks.contenders import Message
 
-__all__ = ["RESULTS", "Publisher", "Results", "ResultsError", "declare"]
+__all__ = ["RESULTS", "Publisher", "Results", "ResultsError", "declare", "outcomes"]
 
 #: Quorum queue that every event of every worker goes to.
 RESULTS = "bench.results"
@@ -147,21 +147,34 @@ class Results:
                 self._changed.wait(0.5)
 
     def take(self, command_ids: Iterable[str], *, per_command: int = 1) -> dict[str, float]:
-        """By command, the monotonic time at which its outcome came; each command must have succeeded, once.
+        """By command, the monotonic time at which its outcome came; see `outcomes`.
 
         Raises:
             ResultsError: It is not so.
         """
-        expected = Counter(command_ids)
         time.sleep(CALM_SECONDS)
         came = self._came[:]
         self.forget()
-        events = [(at, orjson.loads(body)) for at, body in came]
-        if len(events) != per_command * expected.total():
-            raise ResultsError(f"{len(events)} events came for {expected.total()} commands")
-        outcomes = [(at, event) for at, event in events if event["type"].endswith(".succeeded")]
-        found = Counter(event["causationid"] for _, event in outcomes)
-        if found != expected:
-            missing, surplus = (expected - found).total(), (found - expected).total()
-            raise ResultsError(f"of {expected.total()} commands {missing} did not succeed; {surplus} events are too many")
-        return {event["causationid"]: at for at, event in outcomes}
+        return outcomes([(at, orjson.loads(body)) for at, body in came], command_ids, per_command=per_command)
+
+
+def outcomes(events: Sequence[tuple[float, dict[str, Any]]], command_ids: Iterable[str], *, per_command: int) -> dict[str, float]:
+    """By command, when its outcome came.
+
+    Args:
+        events: each with the time at which it came.
+        command_ids: the commands; each must have succeeded, once.
+        per_command: events of one command, its outcome among them.
+
+    Raises:
+        ResultsError: It is not so.
+    """
+    expected = Counter(command_ids)
+    if len(events) != per_command * expected.total():
+        raise ResultsError(f"{len(events)} events came for {expected.total()} commands")
+    succeeded = [(at, event["causationid"]) for at, event in events if event["type"].endswith(".succeeded")]
+    found = Counter(command for _, command in succeeded)
+    if found != expected:
+        missing, surplus = (expected - found).total(), (found - expected).total()
+        raise ResultsError(f"of {expected.total()} commands {missing} did not succeed; {surplus} events are too many")
+    return {command: at for at, command in succeeded}

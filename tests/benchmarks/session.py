@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
+from tests.benchmarks.job import PRICES_PATH
 from tests.benchmarks.process import MeasuredProcess
-from tests.benchmarks.queues import Publisher, Results
+from tests.benchmarks.queues import Publisher, Results, ResultsError
 from worker.local.processes import free_ports
 
 if TYPE_CHECKING:
@@ -105,10 +106,10 @@ class Sips:
         """Answer so late from now on, and begin to count anew."""
         self._ask("PUT", f"/_delay/{milliseconds}")
 
-    def counts(self) -> dict[str, int]:
-        """Requests by path, and those without a token as `refused`."""
+    def asked(self) -> int:
+        """How often a price was asked with the token, since the delay was set."""
         counts: dict[str, int] = self._ask("GET", "/_counts")
-        return counts
+        return counts.get(PRICES_PATH, 0) - counts.get("refused", 0)
 
     def _ask(self, method: str, path: str) -> Any:
         with urllib.request.urlopen(urllib.request.Request(self.url + path, method=method), timeout=10) as answer:
@@ -158,13 +159,15 @@ class Session:
 
     def load(self, number: int) -> tuple[float, float]:
         """Have so many commands carried out: how many in a second, from the first event to the last, and CPU µs for each."""
-        ids = _ids(number)
+        ids, asked = _ids(number), self.bench.sips.asked()
         before = self.process.processor_seconds()
         self.publisher.fill(self.contender.message(command_id) for command_id in ids)
         self.results.wait(number, alive=lambda: self.process.is_running)
         time.sleep(SETTLE_SECONDS)
         spent = self.process.processor_seconds() - before
         times = self.results.take(ids).values()
+        if (asked := self.bench.sips.asked() - asked) < number:
+            raise ResultsError(f"{self.contender.name} asked SIPS {asked} times for {number} commands")
         return (number - 1) / (max(times) - min(times)), spent * 1e6 / number
 
     def latencies(self, number: int, per_second: float) -> list[float]:

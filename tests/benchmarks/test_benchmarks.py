@@ -12,6 +12,7 @@ import sys
 import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from tests.benchmarks.contenders import CELERY, CONTENDERS, DRAMATIQ, FASTSTREAM
 from tests.benchmarks.figures import Figures, percentile, spread
 from tests.benchmarks.picture import svg
 from tests.benchmarks.process import family, processor_seconds
+from tests.benchmarks.queues import ResultsError, outcomes
 from tests.benchmarks.server import Sips
 from tests.benchmarks.session import Plan, Sample
 from worker.messaging.envelope import parse
@@ -137,6 +139,28 @@ def test_a_slow_answer_takes_fewer_commands_where_few_are_under_way() -> None:
 
     assert [2000, 1200, 240] == numbers[DRAMATIQ]
     assert [2000, 2000, 2000] == numbers[FASTSTREAM]
+
+
+def came(*commands: str, kind: str = "succeeded") -> list[tuple[float, dict[str, Any]]]:
+    """Events of commands, one second after the other."""
+    return [(float(at), {"type": f"sips.x.{kind}", "causationid": command}) for at, command in enumerate(commands)]
+
+
+def test_each_command_must_have_succeeded_once() -> None:
+    """Then it is known when its outcome came, also where it has other events."""
+    assert {"a": 0.0, "b": 1.0} == outcomes(came("a", "b"), ["b", "a"], per_command=1)
+    assert {"a": 0.0} == outcomes(came("a") + came("a", kind="confirmed"), ["a"], per_command=2)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [came("a"), came("a", "a"), came("a", "c"), came("a", "b", "b"), came("a") + came("b", kind="failed")],
+    ids=["lost", "twice and lost", "a strange one", "twice", "failed"],
+)
+def test_a_run_in_which_a_command_did_not_fails(events: list[tuple[float, dict[str, Any]]]) -> None:
+    """Its figures would be of another job."""
+    with pytest.raises(ResultsError):
+        outcomes(events, ["a", "b"], per_command=1)
 
 
 def test_the_command_has_a_kibibyte_and_is_one_that_this_worker_reads() -> None:

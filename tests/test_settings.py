@@ -368,10 +368,12 @@ def test_a_secret_file_is_read_anew_each_time(set_all: Callable[[dict[str, str]]
     assert ("first", True) == (settings.client_secret(), settings.has_secret)
     file.write_text("second")
     assert "second" == settings.client_secret()
+    file.write_bytes(b"\xef\xbb\xbfthird\r\n")  # as editors of Windows save it
+    assert "third" == settings.client_secret()
 
 
 def test_a_secret_file_that_holds_none_is_one_line(set_all: Callable[[dict[str, str]], None]) -> None:
-    """Missing, a folder, empty, not a text."""
+    """Missing, a folder, empty, too much, not a text."""
     file = Path("secret")
     set_all({"SIPS_CLIENT_SECRET_FILE": str(file)})
     settings = load()
@@ -388,6 +390,8 @@ def test_a_secret_file_that_holds_none_is_one_line(set_all: Callable[[dict[str, 
     file.rmdir()
     file.write_text(" \n")
     assert "SIPS_CLIENT_SECRET_FILE=secret is empty" == line()
+    file.write_text("Tr0ub\n4dor\n")
+    assert "SIPS_CLIENT_SECRET_FILE=secret holds more than one line; it must hold the client secret alone" == line()
     file.write_bytes(b"\xff\xfe")
     assert f"SIPS_CLIENT_SECRET_FILE=secret cannot be read (UnicodeDecodeError); {advice}" == line()
 

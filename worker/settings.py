@@ -423,7 +423,7 @@ class Settings(BaseSettings):
         """The client secret, read anew from its file where it has one; in the sandbox a stand-in where none is set.
 
         Raises:
-            SettingsError: The file cannot be read or is empty.
+            SettingsError: The file cannot be read, is empty, or holds more than one line.
         """
         if self.sips_client_secret_file is None:
             return self.sips_client_secret.get_secret_value() or "sandbox-secret"
@@ -433,7 +433,7 @@ class Settings(BaseSettings):
         """The secret of the pair that comes next, read anew; empty where there is none.
 
         Raises:
-            SettingsError: The file cannot be read or is empty.
+            SettingsError: The file cannot be read, is empty, or holds more than one line.
         """
         if self.sips_next_client_secret_file is None:
             return self.sips_next_client_secret.get_secret_value()
@@ -465,12 +465,14 @@ class Settings(BaseSettings):
 
 def _secret_in(name: str, file: Path) -> str:
     try:
-        secret = file.read_text(encoding="utf-8").strip()
+        secret = file.read_text(encoding="utf-8-sig").strip()  # editors of Windows put a mark before the text
     except (OSError, UnicodeDecodeError) as error:
         what = f"{name}={file} cannot be read ({type(error).__name__}); check the path and its permissions"
         raise SettingsError(what) from None
     if not secret:
         raise SettingsError(f"{name}={file} is empty")
+    if len(secret.splitlines()) > 1:
+        raise SettingsError(f"{name}={file} holds more than one line; it must hold the client secret alone")
     return secret
 
 

@@ -192,11 +192,10 @@ def check(settings: Settings) -> None:
     """Find out what would stop every worker process at its start; opens no connection.
 
     Raises:
-        SettingsError: The secret file cannot be read, a path is none of SIPS' operations, the CA bundle is missing, the
-            settings of S3 cannot be used.
+        SettingsError: The current secret file cannot be read, a path is none of SIPS' operations, the CA bundle is missing,
+            the settings of S3 cannot be used.
     """
     settings.client_secret()
-    settings.next_client_secret()
     SipsClient(settings)
     make_blob_store(settings)
 

@@ -92,6 +92,20 @@ def test_what_would_stop_every_process_is_one_line_before_any_starts(
     assert err.startswith(f"sips-worker: {line}")
 
 
+def test_a_missing_secret_of_the_next_pair_is_a_warning(sips_worker: CommandLine) -> None:
+    """A worker that runs goes on without it as well; here it is the store that stops it."""
+    qa = {"SIPS_ENVIRONMENT": "qa", "SIPS_CLIENT_ID": "us", "SIPS_SOURCE_SYSTEM": "US", "SIPS_TIME_ZONE": "America/Chicago"}
+    status, _, err = sips_worker.run("run", AMQP_URL=NOBODY, SIPS_NEXT_CLIENT_SECRET_FILE="/nowhere", **qa)
+
+    warning, last = err.splitlines()
+    assert (
+        "sips-worker: SIPS_NEXT_CLIENT_SECRET_FILE=/nowhere cannot be read (FileNotFoundError); check the path and its "
+        in warning
+    )
+    assert (2, True) == (status, warning.endswith("; the current pair is used alone"))
+    assert last.startswith("sips-worker: DATABASE_URL is an SQLite file")
+
+
 def settings_for(url: str, sandbox: Sandbox) -> dict[str, str]:
     """The settings of a worker on a virtual host."""
     return {

@@ -38,6 +38,8 @@ def run(queues: str, processes: int | None, threads: int | None) -> None:
     settings = settings_module.load(**given)
     names = _queue_names(queues)
     check(settings)  # found out here, not in a child
+    for problem in settings.pairs().unreadable:  # of the next pair: a worker that runs goes on without it as well
+        click.secho(f"sips-worker: {problem}; the current pair is used alone", fg="yellow", err=True)
     _check_store(settings, names)
     configure_logs(
         settings.log_format,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +17,7 @@ from worker.store.migrate import check
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from worker.settings import Credentials
     from worker.store.tokens import StoredToken
 
 
@@ -23,19 +25,29 @@ if TYPE_CHECKING:
 def token() -> None:
     """Show how the token that the workers share stands.
 
-    For each pair of credentials: age and expiry of its token, the token's fingerprint, and how the last refresh failed that
-    did. Exit status 1 if there is no token that serves.
+    For each pair of credentials: whether the workers use it, age and expiry of its token, the token's fingerprint, and how
+    the last refresh failed that did. Exit status 1 if there is no token that serves.
     """
     settings = settings_module.load()
     with opened_store(settings) as store:
         check(store)
         pairs = kept(settings, store)
     click.echo(f"{settings.sips_environment} at {settings.base_url}")
+    used = _used(pairs)
     for credentials, entry in pairs:
-        click.echo(f"{credentials.pair} pair, client {credentials.client_id}")
+        use = ", the one in use" if entry is not None and entry is used else ""
+        click.echo(f"{credentials.pair} pair, client {credentials.client_id}{use}")
         for name, text in _details(entry):
             click.echo(f"  {name:<10}  {text}")
+    for problem in settings.pairs().unreadable:
+        click.echo(problem)
     sys.exit(0 if any(entry and _serves(entry) for _, entry in pairs) else 1)
+
+
+def _used(pairs: list[tuple[Credentials, StoredToken | None]]) -> StoredToken | None:
+    """What is known of the pair that the workers use: the one whose token was fetched last."""
+    fetched = [(entry.age, entry) for _, entry in pairs if entry is not None and entry.age is not None]
+    return min(fetched, key=itemgetter(0))[1] if fetched else None
 
 
 def _serves(entry: StoredToken) -> bool:
@@ -53,7 +65,7 @@ def _details(entry: StoredToken | None) -> Iterator[tuple[str, str]]:
         after = f"; {entry.failures} in a row" if entry.failures else "; a later one went well"
         told = f"{entry.error_code}: {printable(entry.error or '')}"
         yield "last error", f"{duration(entry.failed_ago)} ago{after}: {told}"
-    yield "in use", f"for {duration(entry.used_for)}"
+    yield "known", f"for {duration(entry.used_for)}"
 
 
 def _token(entry: StoredToken) -> str:

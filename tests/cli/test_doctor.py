@@ -10,13 +10,13 @@ import pika
 import pytest
 
 from tests.amqp import channel
-from tests.cli.conftest import NOBODY, PASSWORD
+from tests.cli.conftest import CLIENT_SECRET, NOBODY, PASSWORD
 from worker.main import make_topology
 from worker.messaging.topology import DEAD, ORDERS
+from worker.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from tests.cli.conftest import CommandLine, Done, VirtualHost
-    from worker.sandbox import Sandbox
 
 pytestmark = pytest.mark.usefixtures("sqlite_url")
 
@@ -27,7 +27,7 @@ TITLE = "  ..  sandbox at "
 SETTINGS = "  ok  settings: complete; `sips-worker settings` shows them"
 RABBITMQ = "  ok  RabbitMQ: RabbitMQ 3 answers"
 TOPOLOGY = "  ok  topology: every exchange, queue and binding is there"
-TOKEN = "  ok  token: SIPS gave one to client us, valid for 86400 s"
+TOKEN = "  ok  token: SIPS gave one to client us (current pair), valid for 86400 s"
 PROBE = "  ok  probe: HTTP 200 from /branches/v2/branchLocations"
 STORE = [
     "  ok  blobs: none; a command whose answer is too large for an event ends .failed and says what to set",
@@ -153,6 +153,28 @@ def test_refused_credentials_are_told_from_a_missing_endpoint(
         "check SIPS_BASE_URL=http://127.0.0.1:1 and the network, and start `sips-worker sandbox`"
     ) == lines(done)[3]
     assert "  ??  probe: not looked at, because of the above" == lines(done)[4]
+
+
+@pytest.mark.parametrize("good", ["us", "us-2"])
+def test_each_pair_is_judged_by_itself(declared: VirtualHost, sips_worker: CommandLine, good: str) -> None:
+    """Work goes on with the one that is good, so SIPS is probed with it."""
+    with Sandbox(credentials={good: CLIENT_SECRET}) as half:
+        second = {"SIPS_NEXT_CLIENT_ID": "us-2", "SIPS_NEXT_CLIENT_SECRET": CLIENT_SECRET}
+        done = look(sips_worker, half, declared.url, **second)
+
+    told = {client: line for client in ("us", "us-2") for line in lines(done) if f"client {client} (" in line}
+    bad = ({"us", "us-2"} - {good}).pop()
+    assert (1, PROBE) == (done.status, lines(done)[5])
+    assert told[good].startswith(f"  ok  token: SIPS gave one to client {good} (")
+    assert re.match(rf"  !!  token: SIPS' token endpoint: \S+ refused client {bad} \(", told[bad])
+
+
+def test_a_missing_secret_of_the_next_pair_is_found(declared: VirtualHost, sandbox: Sandbox, sips_worker: CommandLine) -> None:
+    """The current pair serves meanwhile."""
+    done = look(sips_worker, sandbox, declared.url, SIPS_NEXT_CLIENT_SECRET_FILE="/nowhere")
+
+    missing = "SIPS_NEXT_CLIENT_SECRET_FILE=/nowhere cannot be read (FileNotFoundError); check the path and its permissions"
+    assert (1, [SETTINGS, RABBITMQ, TOPOLOGY, TOKEN, f"  !!  token: {missing}", PROBE, *STORE]) == (done.status, lines(done))
 
 
 def test_outside_the_sandbox_no_stand_in_is_advised(declared: VirtualHost, sandbox: Sandbox, sips_worker: CommandLine) -> None:

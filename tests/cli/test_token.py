@@ -11,6 +11,7 @@ from sqlalchemy import update
 
 from tests.cli.conftest import CLIENT_SECRET
 from tests.sips.making import ample
+from worker.sandbox import Sandbox
 from worker.settings import Settings
 from worker.sips import TokenManager, make_token_source
 from worker.sips.errors import TokenRefused
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.cli.conftest import CommandLine, Done
-    from worker.sandbox import Sandbox
 
 DATABASE_URL = "sqlite:///store.db"
 NEXT_SECRET = "c0rrect-horse-battery"
@@ -33,6 +33,13 @@ def store(sqlite_url: str) -> Iterator[Store]:
     """The store that lies in the folder that the command is run in."""
     with contextlib.closing(Store(sqlite_url)) as opened:
         yield opened
+
+
+@pytest.fixture
+def both() -> Iterator[Sandbox]:
+    """SIPS during a rotation: it takes both pairs."""
+    with Sandbox(credentials={"us": CLIENT_SECRET, "us-2": NEXT_SECRET}) as started:
+        yield started
 
 
 def shown(sips_worker: CommandLine, sandbox: Sandbox, **others: str) -> Done:
@@ -70,10 +77,32 @@ def test_a_token_is_described_and_not_shown(store: Store, sandbox: Sandbox, sips
     assert 0 == done.status
     assert token.value not in done.out
     assert re.fullmatch(
-        rf"sandbox at {sandbox.url}\ncurrent pair, client us\n"
+        rf"sandbox at {sandbox.url}\ncurrent pair, client us, the one in use\n"
         rf"  token       fingerprint {token.fingerprint}, fetched 2 h ago, to be refreshed in 24 h, expires in 24 h\n"
-        r"  in use      for \d+ s\n",
+        r"  known       for \d+ s\n",
         done.out,
+    )
+
+
+def test_the_pair_in_use_is_named(store: Store, both: Sandbox, sips_worker: CommandLine) -> None:
+    """The one whose token is newest, which is how the workers agree on it."""
+    manager(both, store).get(ample())
+    with store.write() as connection:
+        connection.execute(update(table).values(obtained_at=table.c.obtained_at - 7_200))
+    manager(both, store, sips_client_id="us-2", sips_client_secret=NEXT_SECRET).get(ample())
+
+    done = shown(sips_worker, both, SIPS_NEXT_CLIENT_ID="us-2", SIPS_NEXT_CLIENT_SECRET=NEXT_SECRET)
+
+    titles = [line for line in done.out.splitlines() if " pair, " in line]
+    assert ["current pair, client us", "next pair, client us-2, the one in use"] == titles
+
+
+def test_a_secret_that_cannot_be_read_is_shown(store: Store, sandbox: Sandbox, sips_worker: CommandLine) -> None:
+    """Beside the pair that can."""
+    done = shown(sips_worker, sandbox, SIPS_NEXT_CLIENT_SECRET_FILE="/nowhere")
+
+    assert "SIPS_NEXT_CLIENT_SECRET_FILE=/nowhere cannot be read (FileNotFoundError); check the path and its permissions" in (
+        done.out.splitlines()
     )
 
 
@@ -131,15 +160,15 @@ def test_doctor_tells_of_a_secret_that_is_old(
         assert told[0].startswith(f"  ..  credentials: client us has had the same secret for {days} d (current pair); SRS lets")
 
 
-def test_doctor_gives_what_it_fetches_to_the_workers(store: Store, sandbox: Sandbox, sips_worker: CommandLine) -> None:
-    """Both pairs are looked at, one request for each; the probe asks for none."""
-    before = sandbox._state.tokens_issued
-    second = {"SIPS_NEXT_CLIENT_ID": "us", "SIPS_NEXT_CLIENT_SECRET": CLIENT_SECRET}
-    ours = {"SIPS_BASE_URL": sandbox.url, "SIPS_CLIENT_ID": "us", "DATABASE_URL": DATABASE_URL, "AMQP_URL": "amqp://127.0.0.1:1"}
+def test_doctor_gives_what_it_fetches_to_the_workers(store: Store, both: Sandbox, sips_worker: CommandLine) -> None:
+    """Both pairs are looked at, one request for each; the workers stay with theirs, and the probe asks for none."""
+    second = {"SIPS_NEXT_CLIENT_ID": "us-2", "SIPS_NEXT_CLIENT_SECRET": NEXT_SECRET}
+    ours = {"SIPS_BASE_URL": both.url, "SIPS_CLIENT_ID": "us", "DATABASE_URL": DATABASE_URL, "AMQP_URL": "amqp://127.0.0.1:1"}
 
     done = sips_worker.run("doctor", **ours | second)
 
-    assert "  ok  token: SIPS gave one to client us, valid for 86400 s; the next pair is good as well, for 86400 s" in done.out
-    assert before + 2 == sandbox._state.tokens_issued
-    manager(sandbox, store).get(ample())
-    assert before + 2 == sandbox._state.tokens_issued
+    for pair in ("us (current pair)", "us-2 (next pair)"):
+        assert f"  ok  token: SIPS gave one to client {pair}, valid for 86400 s\n" in done.out
+    assert 2 == both._state.tokens_issued
+    manager(both, store).get(ample())
+    assert 2 == both._state.tokens_issued

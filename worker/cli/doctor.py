@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -50,11 +51,11 @@ def doctor(order_list: str | None) -> None:
     complete = _report("settings", _settings, settings)
     reached = _report("RabbitMQ", _broker, settings)
     declared = _report("topology", _topology, settings, after=reached)
-    granted = _report("token", _token, settings, after=complete)
-    probed = _report("probe", _probe, settings, after=granted)
+    granted = _tokens(settings, after=complete)
+    probed = _report("probe", _probe, settings, after=any(granted))
     kept = _report("blobs", look_at_blobs, settings)
     stored = look_at_store(settings)
-    sys.exit(0 if all((complete, reached, declared, granted, probed, kept, stored)) else 1)
+    sys.exit(0 if all((complete, reached, declared, *granted, probed, kept, stored)) else 1)
 
 
 def _report(name: str, look: Callable[[Settings], str], settings: Settings, *, after: bool = True) -> bool:
@@ -101,20 +102,28 @@ def _nothing_is_missing(missing: list[str]) -> None:
         raise TopologyError(f"missing: {', '.join(missing[:SHOWN])}{more}; {advice}")
 
 
-def _token(settings: Settings) -> str:
+def _tokens(settings: Settings, *, after: bool) -> list[bool]:
+    """Judge each pair of credentials by itself: around a rotation one that is good is enough."""
+    if not after:
+        return [_report("token", _settings, settings, after=False)]
+    pairs = settings.pairs()
     with fleet_token(settings) as tokens:
-        given = [f"{_given(settings, tokens, credentials):.0f} s" for credentials in settings.credentials()]
-    more = f"; the next pair is good as well, for {given[1]}" if given[1:] else ""
-    return f"SIPS gave one to client {settings.client_id}, valid for {given[0]}{more}"
+        good = [_report("token", partial(_token, tokens, pair), settings) for pair in pairs.readable]
+    return good + [_report("token", partial(_unreadable, problem), settings) for problem in pairs.unreadable]
 
 
-def _given(settings: Settings, tokens: TokenManager, credentials: Credentials) -> float:
+def _token(tokens: TokenManager, credentials: Credentials, settings: Settings) -> str:
     try:
-        return tokens.check(credentials, Deadline.after(settings.sips_call_seconds))
+        seconds = tokens.check(credentials, Deadline.after(settings.sips_call_seconds))
     except TokenUnavailable as error:
         if error.status is None and settings.sips_environment == "sandbox":
             raise CommandError(f"{error}, and start `sips-worker sandbox`") from None
         raise
+    return f"SIPS gave one to client {credentials.client_id} ({credentials.pair} pair), valid for {seconds:.0f} s"
+
+
+def _unreadable(problem: str, _settings: Settings) -> str:
+    raise SettingsError(problem)
 
 
 def _probe(settings: Settings) -> str:

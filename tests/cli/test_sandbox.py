@@ -34,6 +34,32 @@ def test_it_says_where_it_listens_and_ends_when_told(sips_worker: CommandLine, n
     assert (0, "", "") == sips_worker.end(process)
 
 
+def test_clients_that_are_named_are_the_only_ones(sips_worker: CommandLine) -> None:
+    """So that a wrong secret, and the change from one pair to the next, can be rehearsed."""
+    process = sips_worker.start("sandbox", "--port", "0", "--client", "us=staple=1", "--client", "us-2=staple-2")
+    assert process.stdout is not None
+    url = json.loads(process.stdout.readline())["url"]
+
+    ours = {"SIPS_BASE_URL": url, "SIPS_CLIENT_ID": "us", "SIPS_CLIENT_SECRET": "staple=1", "DATABASE_URL": "sqlite:///no.db"}
+    done = sips_worker.run("doctor", **ours, AMQP_URL="amqp://127.0.0.1:1", SIPS_NEXT_CLIENT_SECRET="staple-3")
+    process.send_signal(signal.SIGTERM)
+
+    assert "  ok  token: SIPS gave one to client us (current pair)" in done.out
+    assert f"  !!  token: SIPS' token endpoint: {url} refused client us (next pair)" in done.out
+    assert (0, "", "") == sips_worker.end(process)
+
+
+@pytest.mark.parametrize(
+    ("clients", "said"),
+    [(["us"], "write ID=SECRET"), (["=x"], "write ID=SECRET"), (["us=a", "us=b"], "client us is named twice")],
+)
+def test_a_client_is_an_id_and_a_secret(clients: list[str], said: str) -> None:
+    """Said before anything listens."""
+    result = CliRunner().invoke(cli, ["sandbox", *(f"--client={client}" for client in clients)])
+
+    assert (2, True) == (result.exit_code, f"Invalid value for '--client': {said}" in result.stderr)
+
+
 def test_the_control_port_is_the_next_one(sips_worker: CommandLine) -> None:
     """Where another port is given."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

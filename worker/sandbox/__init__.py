@@ -5,22 +5,28 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 from worker.sandbox.server import Sandbox
 from worker.settings import SettingsError
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 __all__ = ["Sandbox", "serve"]
 
 
-def serve(host: str, port: int, control_port: int) -> None:
+def serve(host: str, port: int, control_port: int, credentials: Mapping[str, str] | None = None) -> None:
     """Run a sandbox until SIGTERM or SIGINT; says in one JSON line where it listens.
+
+    `credentials` as in `Sandbox`.
 
     Raises:
         SettingsError: it cannot listen there.
     """
     signals = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    sandbox = Sandbox(host, port, control_port)
+    sandbox = Sandbox(host, port, control_port, credentials=credentials)
     try:
         sandbox.start()
     except (OSError, OverflowError) as error:

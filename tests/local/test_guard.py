@@ -39,7 +39,7 @@ sys.stdin.read()
 TIDY_SERVER = """
 import os, signal, sys
 def tidy_up(*_):
-    print("tidied", flush=True)
+    os.write(1, b"tidied\\n")  # not print, which may be under way
     sys.exit(7)
 signal.signal(int(sys.argv[1]), tidy_up)
 print(os.getpid(), flush=True)

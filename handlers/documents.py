@@ -6,7 +6,6 @@ How SIPS answers them is not documented: a PDF, JSON with documents in base64 un
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -137,5 +136,5 @@ def _decoded(text: str) -> tuple[bytes, str] | None:
         return None
     try:
         return base64.b64decode("".join(encoded.split()), validate=True), kind
-    except binascii.Error:
+    except ValueError:  # as for a letter that is not ASCII; binascii.Error is one as well
         return None

@@ -118,6 +118,8 @@ def test_an_order_may_have_no_proof_yet(scripted: Scripted, files: Files, body: 
         {"documents": None},
         {"documents": [1, None, {"fileName": "a.pdf"}]},
         {"pdf": "JVBERi0 not base64!"},
+        {"pdf": "JVBERi0é"},
+        {"pdf": "data:image/jpeg;base64,/9j/é"},
         {"pdf": ""},
         {"a" * 3: [[[["x"]]]]},
     ],

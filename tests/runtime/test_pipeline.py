@@ -28,7 +28,7 @@ from worker.runtime import orders as orders_module
 from worker.runtime import pipeline as pipeline_module
 from worker.runtime.registry import registry
 from worker.runtime.ticks import TICK
-from worker.sips import Executed
+from worker.sips import Answer, Executed
 from worker.sips.errors import Forbidden, Throttled
 from worker.store.errors import StoreDown
 from worker.store.ledger import Ledger
@@ -495,6 +495,29 @@ def test_an_answer_with_values_of_other_types_is_tried_again(make: Make) -> None
     delivery = deliver("sips.delivery.get", {"orderId": "1"}, "sips.queries")
 
     make(recorder, Client({"deliveryList": [{"shipmentNumber": {"odd": 1}}]})).execute(delivery)
+
+    (message,) = recorder.messages
+    assert (True, Disposition.ACK) == (message.exchange.startswith("sips.delay."), delivery.disposition)
+
+
+@pytest.mark.parametrize(
+    ("command_type", "payload", "queue", "body"),
+    [
+        ("sips.customer.templates", {"customerCode": "C"}, "sips.queries", '[{"products": [{"productOptions": DEEP}]}]'),
+        ("sips.invoice.pdf", {"invoiceNumber": "1"}, "sips.bulk", '{"pdf": "JVBERi0xLjQK", "more": DEEP}'),
+    ],
+)
+def test_an_answer_that_is_nested_too_deep_to_be_told_is_tried_again(
+    make: Make, command_type: str, payload: Any, queue: str, body: str
+) -> None:
+    """It can be read and not be written; the command would go back to its queue for ever."""
+    recorder, client = Recorder(), Client([])
+    deep = orjson.loads(body.replace("DEEP", "[" * 300 + "]" * 300))
+    answer = Answer("any", 200, deep, b"[]", "application/json", 0.0)
+    client.call = lambda _operation_id, **_call: answer  # type: ignore[method-assign]
+    delivery = deliver(command_type, payload, queue)
+
+    make(recorder, client).execute(delivery)
 
     (message,) = recorder.messages
     assert (True, Disposition.ACK) == (message.exchange.startswith("sips.delay."), delivery.disposition)

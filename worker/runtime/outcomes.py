@@ -54,13 +54,22 @@ class RefusedError(Exception):
 
 
 def succeeded_data(command: Command, result: Any, answer: Answer | None, abridged: Abridged | None = None) -> dict[str, Any]:
-    """The data of `.succeeded`: our documented result, and SIPS' answer untouched, byte for byte, or what is told instead."""
+    """The data of `.succeeded`: our documented result, and SIPS' answer untouched, byte for byte, or what is told instead.
+
+    Raises:
+        TypeError: the result, or what is told instead, cannot be written as JSON: something in the answer is nested too deep.
+    """
     sips: dict[str, Any] = {"status": answer.status if answer is not None else None}
     if abridged is None:
         sips["body"] = orjson.Fragment(answer.raw) if answer is not None and answer.raw else None
     else:
-        sips |= {"body": abridged.body, "bodyOmitted": abridged.why}
-    return {"command": about(command), "result": result, "sips": sips}
+        sips |= {"body": _written(abridged.body), "bodyOmitted": abridged.why}
+    return {"command": about(command), "result": _written(result), "sips": sips}
+
+
+def _written(value: Any) -> orjson.Fragment:
+    """As JSON already, so that one that cannot be written is told from a fault of the event around it."""
+    return orjson.Fragment(orjson.dumps(value))
 
 
 def problem_data(problem: Problem, about_command: dict[str, Any]) -> dict[str, Any]:

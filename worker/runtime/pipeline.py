@@ -244,7 +244,12 @@ class Pipeline:
     def _succeed(self, attempt: Attempt, command: Command, result: Result) -> None:
         sips = attempt.sips
         answer, abridged = (sips.answer, sips.abridged) if sips else (None, None)
-        data = outcomes.succeeded_data(command, result.model_dump(mode="json"), answer, abridged)
+        try:
+            data = outcomes.succeeded_data(command, result.model_dump(mode="json"), answer, abridged)
+        except (TypeError, ValueError):  # of orjson, of pydantic
+            too_deep = "the answer is nested deeper than an event can tell; if it stays so, ask SRS what it means"
+            self._after_error(attempt, command, Unreadable(command.type, too_deep, answer=answer))
+            return
         self._endings.outcome(attempt, command, "succeeded", data)
 
     def _after_error(self, attempt: Attempt, command: Command, error: SipsError) -> None:

@@ -161,6 +161,8 @@ def test_a_catalogue_of_50_mib_costs_a_worker_less_than_20_mib(
     result = result_of(tap.outcome(client.publish(CATALOG, {}), patience=60))
 
     rise = memory(working, "VmHWM") - before
+    figures = {"proof": "catalogue", "mib": round(result["size"] / MIB, 1), "mib_of_memory": round(rise, 1)}
+    print(json.dumps(figures))  # noqa: T201 - the figures of the proof
     assert 50 * MIB <= result["size"]
     assert 0 < rise < 20
     with (folder / result["dataref"].rpartition("/")[2]).open("rb") as opened:

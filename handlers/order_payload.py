@@ -160,7 +160,7 @@ class OrderRequest(Payload):
             "transactionID": submission.transaction_id,
             "transactionDate": submission.transaction_date,
         }
-        body = self.to_sips(own) | {"accountNumber": self.account_number or self.customer_code}
+        body = self.to_sips(own) | {"accountNumber": (self.account_number or "").strip() or self.customer_code}
         return body | {"poDetails": body["poDetails"] | {"poNumber": submission.po_number}}
 
     def warnings(self) -> list[PayloadWarning]:

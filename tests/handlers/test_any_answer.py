@@ -43,6 +43,7 @@ ODD = [
     "true",
     "٣",
     "\x00",
+    "JVBERi0é",
 ]
 
 json_values = st.recursive(

@@ -174,6 +174,7 @@ def test_what_version_1_needs_is_told_by_its_place(changes: dict[str, Any], plac
         ({}, "DEMO001"),
         ({"accountNumber": None}, "DEMO001"),
         ({"accountNumber": ""}, "DEMO001"),
+        ({"accountNumber": "  "}, "DEMO001"),
         ({"accountNumber": "A1"}, "A1"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import orjson
 import pytest
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 from handlers.order_payload import OrderRequest
 from handlers.pricing import PriceRequest
 from worker.messaging.envelope import Command
-from worker.runtime import outcomes
+from worker.runtime import outcomes, problems
 from worker.runtime.payload import pointer
 from worker.sips import Answer
 
@@ -73,6 +74,12 @@ def test_a_payload_that_is_no_object_points_to_the_whole(payload: object) -> Non
         OrderRequest.model_validate(payload)
 
     assert [""] == [error["pointer"] for error in outcomes.invalid_payload(caught.value).errors]
+
+
+@pytest.mark.parametrize("problem", [problems.unknown_type(COMMAND), problems.expired(COMMAND), problems.too_late("confirmed")])
+def test_a_problem_says_what_to_do_next(problem: outcomes.Problem) -> None:
+    """After what happened."""
+    assert re.search(r"; (check|send|if SIPS has it, call)", problem.detail)
 
 
 def test_pointers_escape_what_the_standard_says() -> None:

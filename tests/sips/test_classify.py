@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from worker.sips.answers import Answer
-from worker.sips.classify import classify, error_of, executed
+from worker.sips.classify import _ADVICE, classify, error_of, executed
 from worker.sips.errors import (
     BadAnswer,
     Executed,
@@ -130,6 +130,12 @@ def test_a_success_is_no_error() -> None:
     assert error_of(LIST, Answer("ordersList", 200, [], b"[]", JSON, 0.1)) is None
 
 
+def test_every_error_says_what_to_do_next() -> None:
+    """It stands in `.failed`, whose reader knows nothing of the worker's inside."""
+    assert _ADVICE.keys() == {row[4] for row in TABLE if row[4] is not None}
+    assert [] == [kind for kind, advice in _ADVICE.items() if not advice.partition("; ")[2]]
+
+
 def test_an_error_carries_the_answer_but_does_not_show_it() -> None:
     """Ids, status, path and advice stand in the message; what SIPS wrote does not."""
     raw = b'{"message": "Jane Doe may not order"}'
@@ -139,5 +145,6 @@ def test_an_error_carries_the_answer_but_does_not_show_it() -> None:
     assert answer is error.answer
     assert (404, 7.0) == (error.status, error.retry_after)
     assert str(error).startswith("deliveryDetails: HTTP 404 from GET /orders/{orderId}/deliveries: ")
+    assert "calibrate" in str(error)
     assert "SIPS_PATHS__deliveryDetails" in str(error)
     assert "Jane" not in f"{error} {error!r} {answer!r}"

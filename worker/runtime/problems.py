@@ -55,7 +55,8 @@ def crash_on_read() -> Problem:
 def expired(command: Command) -> Problem:
     """Its time was up before SIPS was asked."""
     when = command.expires_at.isoformat() if command.expires_at else "its AMQP expiration"
-    return Problem("expired", "The command came too late", f"its time was up: {when}", retryable=True, key_reusable=True)
+    detail = f"its time was up: {when}; send it anew if it is still wanted"
+    return Problem("expired", "The command came too late", detail, retryable=True, key_reusable=True)
 
 
 def duplicate_po() -> Problem:
@@ -77,13 +78,14 @@ def withdrawn() -> Problem:
 
 def too_late(state: str) -> Problem:
     """It was sent already, or ended."""
-    detail = f"the order is {state}; only what was not sent yet can be withdrawn"
+    detail = f"the order is {state}; only what was not sent yet can be withdrawn; if SIPS has it, call the branch"
     return Problem("too-late", "The order cannot be withdrawn any more", detail)
 
 
 def unknown_type(command: Command) -> Problem:
     """No worker knows the type, and none came that does."""
-    return Problem("unknown-type", "No worker knows this type of command", f"no handler for {command.type}", key_reusable=True)
+    detail = f"no handler for {command.type}; check its spelling, or run a worker whose release has it"
+    return Problem("unknown-type", "No worker knows this type of command", detail, key_reusable=True)
 
 
 def unreadable(error: EnvelopeError) -> Problem:

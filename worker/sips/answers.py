@@ -68,7 +68,7 @@ class Answer:
             places = ", ".join(_pointer((*root, *problem["loc"])) for problem in error.errors(include_url=False)[:3])
         raise Unreadable(
             self.operation,
-            f"the answer has not the expected shape at {places}; compare it with the operation's model",
+            f"the answer has not the expected shape at {places}; `sips-worker calibrate --only {self.operation}` tells more",
             answer=self,
         )
 

@@ -47,11 +47,13 @@ _ADVICE: dict[type[BadAnswer], str] = {
     Throttled: "too many calls; wait, or lower the load",
     Rejected: "the request was refused; correct it",
     NotFound: "not found; check the ids, then the path",
-    PathUnconfirmed: "the path is a guess that did not hold; ask SRS for the path and set SIPS_PATHS__{id}",
+    PathUnconfirmed: (
+        "the path is a guess that did not hold; let `sips-worker calibrate` look for it, or ask SRS, and set SIPS_PATHS__{id}"
+    ),
     ServerFault: "SIPS failed; repeat a read later, look an order up",
     Gateway: "a gateway or firewall answered instead of SIPS; check SIPS_BASE_URL, the path and the network",
-    Unreadable: "the answer is not the JSON it should be",
-    Unexpected: "no rule for this status",
+    Unreadable: "the answer is not the JSON it should be; see whether SIPS_BASE_URL and the path lead to SIPS",
+    Unexpected: "no rule for this status; ask SRS what it means there",
 }
 
 

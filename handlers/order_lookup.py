@@ -150,8 +150,15 @@ def _branch(found: Findings, order: OrderV2, sips: Sips) -> None:
 
 
 def _products(found: Findings, order: OrderV2, known: list[_Known], sips: Sips) -> None:
-    ids = {str(line.product_id) for line in order.order_line_item_details}
-    rows = sips.pick("activeBranchProducts", lambda row: str(row.get("productId")) in ids, path={"branchCode": order.branch_code})
+    missing = {str(line.product_id) for line in order.order_line_item_details}
+
+    def is_the_first(row: Mapping[str, Any]) -> bool:
+        product = str(row.get("productId"))
+        found = product in missing
+        missing.discard(product)  # a list may repeat a product without end, and no more of it is held
+        return found
+
+    rows = sips.pick("activeBranchProducts", is_the_first, path={"branchCode": order.branch_code})
     products = {str(row["productId"]): row for row in rows}
     for number, line in enumerate(order.order_line_item_details):
         product = products.get(str(line.product_id))

@@ -206,7 +206,8 @@ def test_a_long_order_has_few_calls(knowing: Knowing, sips: Sips) -> None:
 def test_of_a_branchs_products_only_those_of_the_order_are_held(
     knowing: Knowing, sips: Sips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A branch lists tens of MiB of them."""
+    """A branch lists tens of MiB of them, perhaps one several times."""
+    knowing.bodies[PRODUCTS] = GOOD[PRODUCTS] * 2
     pick, held = Sips.pick, []
 
     def noted(*arguments: Any, **more: Any) -> list[dict[str, Any]]:

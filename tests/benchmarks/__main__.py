@@ -78,6 +78,8 @@ def main(
                         _say(f"round {turn + 1}  an order on {database}: {cost:.0f} µs")
                 if growth and OURS in names and turn < GROWTH_ROUNDS:
                     backlogs = BACKLOGS[:2] if quick else BACKLOGS
+                    if turn % 2:
+                        backlogs = backlogs[::-1]  # what the machine does meanwhile must not look like growth
                     for backlog, cost in growth_cpu_us(bench, backlogs, plan.messages).items():
                         growth_costs[backlog].append(cost)
                         _say(f"round {turn + 1}  {backlog} waiting: {cost:.0f} µs")

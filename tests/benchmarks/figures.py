@@ -74,7 +74,7 @@ class Figures:
         for sample in samples:
             self._samples[sample.contender].append(sample)
         self._orders = orders or {}
-        self._growth = growth or {}
+        self._growth = dict(sorted((growth or {}).items()))
         self.delays = sorted({delay for sample in samples for delay in sample.per_second})
 
     @property

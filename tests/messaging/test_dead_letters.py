@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -155,13 +156,26 @@ def test_reading_takes_nothing_out_however_often(amqp_url: str, monkeypatch: pyt
     """More letters than one window holds, read again and again."""
     monkeypatch.setattr(dead_letters, "WINDOW", 10)
     fill(amqp_url, 35)
-    connection = pika.BlockingConnection(parameters(amqp_url, name="tests", heartbeat=60))
+    with contextlib.closing(pika.BlockingConnection(parameters(amqp_url, name="tests", heartbeat=60))) as connection:
+        for _ in range(3):
+            with DeadLetterQueue(connection) as letters:
+                assert {f"m{turn}" for turn in range(35)} == set(keys(letters))
+            eventually(lambda: count(amqp_url, DEAD) == 35, "all of it went back")
 
-    for _ in range(3):
-        with DeadLetterQueue(connection) as letters:
-            assert {f"m{turn}" for turn in range(35)} == set(keys(letters))
-        eventually(lambda: count(amqp_url, DEAD) == 35, "all of it went back")
-    connection.close()
+
+def test_that_nothing_came_yet_is_not_the_end(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pika stops waiting for other reasons as well."""
+    fill(amqp_url, 3)
+    connection = pika.BlockingConnection(parameters(amqp_url, name="tests", heartbeat=60))
+    wait, for_nothing = connection.process_data_events, iter(range(3))
+
+    def waits(time_limit: float) -> None:
+        if next(for_nothing, None) is None:
+            wait(time_limit=time_limit)
+
+    monkeypatch.setattr(connection, "process_data_events", waits)
+    with contextlib.closing(connection), DeadLetterQueue(connection) as letters:
+        assert ["m0", "m1", "m2"] == keys(letters)
 
 
 def test_a_limit_stops_the_reading(letters: DeadLetterQueue, amqp_url: str) -> None:

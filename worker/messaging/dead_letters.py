@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -167,7 +168,10 @@ class DeadLetterQueue:
             if self._unsettled >= WINDOW * self._consumers:
                 self._consumers += 1
                 self._channel.basic_consume(DEAD, self._on_message)
-            self._connection.process_data_events(time_limit=IDLE_SECONDS)
+        until = time.monotonic() + IDLE_SECONDS
+        # pika also comes back for what is none.
+        while not self._arrived and (left := until - time.monotonic()) > 0:
+            self._connection.process_data_events(time_limit=left)
         return bool(self._arrived)
 
     def _on_message(self, _channel: Any, method: Any, properties: BasicProperties, body: bytes) -> None:

@@ -30,6 +30,9 @@ __all__ = ["DETAILS", "Findings", "NotLookedUp", "look_up"]
 #: Items whose units are asked for, one call each: all calls of a check share one attempt's time.
 MAX_UNIT_CALLS = 10
 
+#: Share of the time that is left which the long list of a branch's products may take; then the other parts go on without it.
+PRODUCTS_SHARE = 0.5
+
 #: Errors that say nothing of SIPS' health: the part is not looked up, and a repeat would end the same.
 ENDS_A_PART = frozenset(
     {"path-parameter", "sips-not-found", "sips-path-unconfirmed", "sips-rejected", "sips-unexpected", "sips-unreadable"}
@@ -76,8 +79,10 @@ class Findings:
         self.not_looked_up.append(NotLookedUp(part=part, code=code, detail=detail))
 
     @contextlib.contextmanager
-    def part(self, name: str) -> Iterator[None]:
+    def part(self, name: str, *more_ends: str) -> Iterator[None]:
         """A look for one part; where SIPS has no usable answer, that is told, and the next part goes on.
+
+        So it does after errors with the codes `more_ends`.
 
         Raises:
             SipsError: a repeat of the command may be answered, or no part will be.
@@ -85,7 +90,7 @@ class Findings:
         try:
             yield
         except SipsError as error:
-            if error.code not in ENDS_A_PART:
+            if error.code not in ENDS_A_PART.union(more_ends):
                 raise
             self.skip(name, error.code, str(error))
         else:
@@ -114,7 +119,7 @@ def look_up(order: OrderRequest, sips: Sips) -> Findings:
         known = [_Known() for _ in order.order_line_item_details]
         with found.part("branch"):
             _branch(found, order, sips)
-        with found.part("products"):
+        with found.part("products", "deadline"):
             _products(found, order, known, sips)
         with found.part("prices"):
             _prices(found, order, known, sips)
@@ -158,7 +163,7 @@ def _products(found: Findings, order: OrderV2, known: list[_Known], sips: Sips) 
         missing.discard(product)  # a list may repeat a product without end, and no more of it is held
         return found
 
-    rows = sips.pick("activeBranchProducts", is_the_first, path={"branchCode": order.branch_code})
+    rows = sips.pick("activeBranchProducts", is_the_first, path={"branchCode": order.branch_code}, share=PRODUCTS_SHARE)
     products = {str(row["productId"]): row for row in rows}
     for number, line in enumerate(order.order_line_item_details):
         product = products.get(str(line.product_id))

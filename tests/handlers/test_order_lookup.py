@@ -14,7 +14,7 @@ from handlers.orders import OrderCheck, check_order
 from tests.handlers.test_order_checks import CLEAN, CLEAN_V1
 from tests.sips.making import ample, settings
 from tests.sips.servers import TOKEN_PATH, Peer, Server, answer, token_answer
-from worker.sips import Sips, SipsClient, SipsError
+from worker.sips import Deadline, Sips, SipsClient, SipsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +41,9 @@ CUSTOMER, BRANCH, PRODUCTS, PRICES, UNITS = GOOD
 class Knowing:
     """A SIPS that answers each path by a table, 404 where there is none; and what it was asked."""
 
+    #: In the place of a body: the answer never comes.
+    SILENT = object()
+
     def __init__(self) -> None:
         self.bodies: dict[str, Any] = {}
         self.asked: list[tuple[str, bytes]] = []
@@ -53,6 +56,9 @@ class Knowing:
                 continue
             self.asked.append((request.target, request.body))
             body = next((body for path, body in self.bodies.items() if request.target.startswith(path)), 404)
+            if body is self.SILENT:
+                peer.receive()  # until the client has gone
+                return
             peer.send(answer({"message": "no"}, status=body) if isinstance(body, int) else answer(body))
 
 
@@ -70,6 +76,12 @@ def knowing(_started: tuple[Knowing, SipsClient]) -> Knowing:
     """It takes the clean order."""
     _started[0].bodies, _started[0].asked = dict(GOOD), []
     return _started[0]
+
+
+@pytest.fixture
+def client(_started: tuple[Knowing, SipsClient]) -> SipsClient:
+    """It goes to `knowing`."""
+    return _started[1]
 
 
 @pytest.fixture
@@ -190,6 +202,14 @@ def test_what_may_be_answered_later_is_asked_later(knowing: Knowing, sips: Sips,
     with pytest.raises(SipsError) as caught:
         checked(sips, CLEAN)
     assert status == caught.value.status
+
+
+def test_a_list_of_products_that_takes_too_long_does_not_cost_the_rest(knowing: Knowing, client: SipsClient) -> None:
+    """Tens of MiB may be slow to come; half of the time is left for the others then."""
+    knowing.bodies[PRODUCTS] = Knowing.SILENT
+    result = checked(Sips(client, Deadline.after(4)), CLEAN)
+    assert [("products", "deadline")] == [(one.part, one.code) for one in result.not_looked_up]
+    assert [part for part in PARTS if part != "products"] == result.looked_up
 
 
 def test_a_long_order_has_few_calls(knowing: Knowing, sips: Sips) -> None:

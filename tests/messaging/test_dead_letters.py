@@ -164,7 +164,7 @@ def test_reading_takes_nothing_out_however_often(amqp_url: str, monkeypatch: pyt
 
 
 def test_that_nothing_came_yet_is_not_the_end(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """pika stops waiting for other reasons as well."""
+    """Pika stops waiting for other reasons as well."""
     fill(amqp_url, 3)
     connection = pika.BlockingConnection(parameters(amqp_url, name="tests", heartbeat=60))
     wait, for_nothing = connection.process_data_events, iter(range(3))

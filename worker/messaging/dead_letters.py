@@ -164,10 +164,9 @@ class DeadLetterQueue:
 
     def _wait(self) -> bool:
         """Whether another one has arrived."""
-        if not self._arrived:
-            if self._unsettled >= WINDOW * self._consumers:
-                self._consumers += 1
-                self._channel.basic_consume(DEAD, self._on_message)
+        if not self._arrived and self._unsettled >= WINDOW * self._consumers:
+            self._consumers += 1
+            self._channel.basic_consume(DEAD, self._on_message)
         until = time.monotonic() + IDLE_SECONDS
         # pika also comes back for what is none.
         while not self._arrived and (left := until - time.monotonic()) > 0:

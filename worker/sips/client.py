@@ -259,8 +259,11 @@ class Sips:
         *,
         path: Mapping[str, str | int] | None = None,
         query: Mapping[str, str | int | float | None] | None = None,
+        share: float = 1.0,
     ) -> int:
         """The number of items in a list that may be too long to hold; its bytes go to `sink`, checked piece by piece.
+
+        `share` of the time that is left is what it may take.
 
         Raises:
             SipsError: As `call`, or `Unreadable` where it is no list of objects or not all of it. What `sink` has taken by
@@ -272,21 +275,26 @@ class Sips:
             items.feed(piece)
             sink(piece)
 
-        stream = self._client.stream
-        self._noted(operation_id, lambda: stream(operation_id, take, path=path, query=query, deadline=self.deadline))
+        stream, deadline = self._client.stream, self.deadline.or_after(self.deadline.remaining() * share)
+        self._noted(operation_id, lambda: stream(operation_id, take, path=path, query=query, deadline=deadline))
         self.abridge(None, "the answer is the file in result")
         return items.end()
 
     def pick(
-        self, operation_id: str, wanted: Callable[[dict[str, Any]], bool], *, path: Mapping[str, str | int] | None = None
+        self,
+        operation_id: str,
+        wanted: Callable[[dict[str, Any]], bool],
+        *,
+        path: Mapping[str, str | int] | None = None,
+        share: float = 1.0,
     ) -> list[dict[str, Any]]:
-        """Those items that are wanted of a list that may be too long to hold.
+        """Those items that are wanted of a list that may be too long to hold; `share` as for `download`.
 
         Raises:
             SipsError: As `download`.
         """
         picker = ItemPicker(wanted)
-        self.download(operation_id, picker.feed, path=path)
+        self.download(operation_id, picker.feed, path=path, share=share)
         self.abridge(None, "only some items of the answer were kept")
         return picker.picked
 

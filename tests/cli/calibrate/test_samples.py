@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.acceptance.conftest import DATA
 from tests.handlers.commands import CASES
+from worker.cli.calibrate.fields import share
 from worker.cli.calibrate.samples import Samples, cleaned
 from worker.cli.errors import CommandError
 
@@ -73,6 +74,15 @@ def test_the_structure_stays_and_long_lists_are_cut() -> None:
     body = {"a": [{"b": {"orderId": number}} for number in range(9)], "jane@example.com": 1, "Jane Doe": {"id": "x"}}
 
     assert {"a": [{"b": {"orderId": number}} for number in range(3)], "<key 1>": 1, "<key 2>": {"id": "x"}} == cleaned(body)
+
+
+def test_an_answer_that_is_nested_without_end_is_cut() -> None:
+    """It must not stop a calibration."""
+    body: Any = "Jane Doe"
+    for _ in range(900):
+        body = {"a": [body]}
+    assert "<deeper>" in json.dumps(cleaned(body))
+    assert (1, 1) == share(body, None, ("a",))
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in DATA.glob("*response.json")))

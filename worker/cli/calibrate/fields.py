@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Difference", "Expected", "differences", "share"]
 
-#: Items of one list that are looked at.
+#: Items of one list, and levels of nesting, that are looked at.
 MOST_ITEMS = 200
+DEEPEST = 64
 
 #: Numbers are read as text by every model, as SIPS shows ids in both ways.
 _TOLERANT = ConfigDict(coerce_numbers_to_str=True)
@@ -138,14 +139,12 @@ def _spellings(shape: Any, expected: Expected) -> Iterator[frozenset[str]]:
             yield from _spellings(field.rebuild_annotation(), expected)
 
 
-def _names(body: Any) -> Iterator[str]:
+def _names(body: Any, depth: int = 0) -> Iterator[str]:
     if isinstance(body, dict):
-        for name, value in body.items():
-            yield name
-            yield from _names(value)
-    elif isinstance(body, list):
-        for item in body[:MOST_ITEMS]:
-            yield from _names(item)
+        yield from body
+    if depth < DEEPEST and isinstance(body, dict | list):
+        for value in body.values() if isinstance(body, dict) else body[:MOST_ITEMS]:
+            yield from _names(value, depth + 1)
 
 
 def _model(shape: Any) -> tuple[type[BaseModel] | None, bool]:

@@ -51,16 +51,21 @@ _PHONE = re.compile(r"(?=(?:\D*\d){10})\+?[\d().\- ]{10,20}")
 _URL = re.compile(r"https?://", re.IGNORECASE)
 _PROPERTY = re.compile(r"[A-Za-z_$@][\w$@.\-]{0,60}", re.ASCII)
 
+#: What is nested deeper is no answer of SIPS'.
+_DEEPEST = 64
+
 #: A number with so many digits is no amount and no id of SIPS', whose ids have eight; it may be somebody's phone.
 _LONG_NUMBER = 10**9
 
 
-def cleaned(body: Any, name: str = "") -> Any:
-    """A JSON value without personal data; `name` is the property that it stands under."""
+def cleaned(body: Any, name: str = "", depth: int = 0) -> Any:
+    """A JSON value without personal data; `name` is the property that it stands under, `depth` levels down."""
+    if depth > _DEEPEST:
+        return "<deeper>"
     if isinstance(body, dict):
-        return {_key(key, index): cleaned(value, key) for index, (key, value) in enumerate(body.items())}
+        return {_key(key, index): cleaned(value, key, depth + 1) for index, (key, value) in enumerate(body.items())}
     if isinstance(body, list):
-        return [cleaned(item, name) for item in body[:FEW]]
+        return [cleaned(item, name, depth + 1) for item in body[:FEW]]
     if isinstance(body, str):
         return body if not body or _is_harmless(body, name) else f"<{_kind(body, name)}>"
     if isinstance(body, int | float) and not isinstance(body, bool):

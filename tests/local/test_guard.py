@@ -25,13 +25,19 @@ server = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
 command = [sys.executable, guard, str(os.getpid()), folder, "15", sys.executable, "-c", server]
 started = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
 pid = started.stdout.readline().decode().strip()
-child = 0 if fork == "no" else os.fork()
+child = os.fork() if fork == "fork" else 0
 if fork == "fork" and child == 0:
     sys.stdout = None
     os.close(1)
     import time
     time.sleep(600)
 print(pid, child, flush=True)
+if fork == "late":
+    started.stdin.close()
+    import time
+    while os.path.exists("/proc/" + pid):
+        time.sleep(0.01)
+    os._exit(0)
 sys.stdin.read()
 """
 
@@ -98,6 +104,18 @@ def test_a_terminated_guard_stops_its_server(tmp_path: Path) -> None:
         process.terminate()
         assert process.wait() == 0
     assert not is_alive(pid)
+
+
+def test_an_owner_whose_pipe_ends_a_moment_before_it_is_gone_has_died(tmp_path: Path) -> None:
+    """The kernel closes the files of a process first; the server may have ended by then."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER, guard.__file__, str(folder), "late"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as owner:
+        assert owner.stdout
+        server, _ = map(int, owner.stdout.readline().split())
+        wait_until(lambda: not is_alive(server) and not folder.exists(), "the server and its folder to go")
 
 
 @pytest.mark.parametrize("fork", ["no", "fork"])

@@ -15,12 +15,16 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 __all__ = ["KILL", "STOP", "STOP_SECONDS"]
 
 #: The orders an owner may write to the pipe. An order rather than a closed pipe, because a process that the owner
 #: forked may hold the pipe open.
 STOP, KILL = b"s", b"k"
+
+#: What is read where the pipe has ended.
+PIPE_ENDED = b""
 
 #: Seconds between two looks at the parent; needed only where a forked process holds the pipe of a dead owner open.
 OWNER_SECONDS = 1.0
@@ -34,7 +38,7 @@ def _main(owner: int, folder: str, stop: int, command: list[str]) -> int:
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603 - it is what we are for
     order = _await_order(server, owner, wakeups)
     _end(server, order, stop)
-    if os.getppid() != owner:
+    if _is_gone(owner, at_once=order != PIPE_ENDED):
         shutil.rmtree(folder, ignore_errors=True)
     return server.returncode
 
@@ -50,14 +54,22 @@ def _signals() -> int:
 
 
 def _await_order(server: subprocess.Popen[bytes], owner: int, wakeups: int) -> bytes:
-    """Wait until the server ended by itself or shall end: `KILL`, or `STOP` for every other reason."""
+    """Wait until the server ended by itself or shall end: `KILL`, `PIPE_ENDED`, or `STOP` for every other reason."""
     while server.poll() is None and os.getppid() == owner:
         readable, _, _ = select.select([sys.stdin.fileno(), wakeups], [], [], OWNER_SECONDS)
         if wakeups in readable and set(os.read(wakeups, 64)) - {signal.SIGCHLD}:
             return STOP
         if sys.stdin.fileno() in readable:
-            return os.read(sys.stdin.fileno(), 1) or STOP
+            return os.read(sys.stdin.fileno(), 1)
     return STOP
+
+
+def _is_gone(owner: int, *, at_once: bool) -> bool:
+    """Whether the owner has died. The pipe of one that dies ends a moment before it is gone."""
+    until = time.monotonic() + (0.0 if at_once else OWNER_SECONDS)
+    while (is_there := os.getppid() == owner) and time.monotonic() < until:
+        time.sleep(0.01)
+    return not is_there
 
 
 def _end(server: subprocess.Popen[bytes], order: bytes, stop: int) -> None:

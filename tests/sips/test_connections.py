@@ -11,7 +11,7 @@ import pytest
 from tests.sips.making import LIST, ORDER, SUBMIT, failure, send, transport
 from tests.sips.servers import Peer, Server, answer, serve
 from worker.sips import transport as transport_module
-from worker.sips.connections import _Connection
+from worker.sips.connections import Connection
 from worker.sips.errors import ConnectFailed, Executed, LostAnswer
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def test_a_kept_connection_that_was_reset_is_not_executed(monkeypatch: pytest.Mo
         client = transport(server.url)
         send(client)
         assert server.gone.wait(30)
-        monkeypatch.setattr(_Connection, "is_connected", True)
+        monkeypatch.setattr(Connection, "is_connected", True)
         with pytest.raises(ConnectFailed) as caught:
             send(client)
         assert Executed.NO == caught.value.executed
@@ -174,7 +174,7 @@ def test_an_answer_to_nothing_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> N
         connection = kept(client)
         assert connection.sock.recv(1, socket.MSG_PEEK)
         connection.sock.shutdown(socket.SHUT_WR)
-        monkeypatch.setattr(_Connection, "is_connected", True)
+        monkeypatch.setattr(Connection, "is_connected", True)
         with pytest.raises(ConnectFailed) as caught:
             send(client)
         assert Executed.NO == caught.value.executed
@@ -184,13 +184,9 @@ def test_an_answer_to_nothing_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> N
 # Kept connections.
 
 
-def kept(client: Transport) -> _Connection:
+def kept(client: Transport) -> Connection:
     """The connection that a client used last and keeps."""
-    pool = client._adapter._pool.pool
-    connection = pool.get()
-    pool.put(connection)
-    assert isinstance(connection, _Connection)
-    return connection
+    return client._pool._idle[-1]
 
 
 def test_connections_are_kept() -> None:

@@ -91,8 +91,27 @@ def test_a_socket_that_is_closed_already_stops_nothing(
 def test_close_ends_the_thread(watchdog: Watchdog, pairs: list[tuple[socket.socket, socket.socket]]) -> None:
     """No thread is left behind, whether there ever was one or not."""
     watchdog.close()
-    watchdog.watch(pairs[0][0], Deadline.after(3_600))
+    watch = watchdog.watch(pairs[0][0], Deadline.after(3_600))
+    thread = watchdog._thread
+    assert thread is not None
+    watchdog.release(watch)
+    watchdog.close()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("released", [True, False])
+def test_what_is_watched_when_it_closes_still_ends_in_time(
+    watchdog: Watchdog, pairs: list[tuple[socket.socket, socket.socket]], released: bool
+) -> None:
+    """A call that outlives the client is not left without an end; the thread goes with the last of them."""
+    other = watchdog.watch(pairs[1][0], Deadline.after(3_600 if released else 0.1))
+    watchdog.watch(pairs[0][0], Deadline.after(0.05))
     thread = watchdog._thread
     assert thread is not None
     watchdog.close()
+    assert b"" == pairs[0][0].recv(1)
+    if released:
+        watchdog.release(other)
+    thread.join(30)
     assert not thread.is_alive()

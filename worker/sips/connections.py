@@ -1,31 +1,32 @@
 """Connections that know what became of a request: whether a byte of it was written, and how to end it from outside.
 
 Whether SIPS can have read a request is taken from here, not from an exception's class: a TLS error comes from a failed
-handshake as well as after SIPS read an order. The hooks are urllib3's: `pool_classes_by_scheme`, `ConnectionCls`,
-`is_connected`, `request`, `send`, `close`, and two that are stable but not public, `_new_conn` and `_put_conn`.
+handshake as well as after SIPS read an order. urllib3 opens the connections, as it knows TLS and proxies, through
+`pool_classes_by_scheme`, `ConnectionCls`, `is_connected` and `close`, and two that are stable but not public, `_new_conn` and
+`_prepare_proxy`.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProtocolError
 
+from worker.sips.http1 import AnswerReader
 from worker.sips.lookup import open_socket
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
 
     from worker.sips.deadline import Deadline, Watch, Watchdog
 
-__all__ = ["POOL_CLASSES", "Exchange", "exchanging"]
+__all__ = ["POOL_CLASSES", "Connection", "Exchange"]
+
+#: Most that is written at once: what TLS sends as one record (RFC 8446, 5.1).
+_RECORD_BYTES = 16_384
 
 
 class Exchange:
@@ -81,102 +82,72 @@ class Exchange:
             self._watchdog.release(self._watch)
 
 
-#: The exchange that this thread is about: urllib3 has no place to pass it through to a connection.
-_current: ContextVar[Exchange] = ContextVar("exchange")
+class Connection(HTTPConnection):
+    """An HTTP connection: opened by urllib3, which knows TLS and proxies; used by one exchange after the other.
 
-
-@contextmanager
-def exchanging(exchange: Exchange) -> Iterator[None]:
-    """Have this thread's requests belong to the exchange, which ends with the block."""
-    token = _current.set(exchange)
-    try:
-        yield
-    finally:
-        _current.reset(token)
-        exchange.end()
-
-
-class _Connection(HTTPConnection):
-    """An HTTP connection that reports to the current exchange."""
+    Attributes:
+        answer: What was read last.
+    """
 
     _exchange: Exchange | None = None
     #: Second descriptor of the socket: it can be shut down while TLS still owns the first one.
     _handle: socket.socket | None = None
     _idle_since = 0.0
-    _requesting = False
 
-    @property
-    def is_connected(self) -> bool:
-        """Whether the kept connection is still open and was not idle for too long."""
-        idle = time.monotonic() - self._idle_since
-        return idle < _current.get().max_idle and super().is_connected
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.answer = AnswerReader()
+
+    def serve(self, exchange: Exchange) -> None:
+        """Belong to `exchange` from here on; a kept connection is watched at once, another as soon as it opens."""
+        self._exchange = exchange
+        if self._handle is not None:
+            exchange.reused = True
+            exchange.take(self._handle)
+
+    def is_fit(self, max_idle: float) -> bool:
+        """Whether the kept connection was idle for less than `max_idle` seconds and is still open, with nothing unread."""
+        return time.monotonic() - self._idle_since < max_idle and self.is_connected
 
     def _new_conn(self) -> socket.socket:
-        exchange = _current.get()
-        try:
-            sock = open_socket(self._dns_host, self.port, exchange.deadline, self.socket_options or ())
-        except TimeoutError as error:
-            raise ConnectTimeoutError(self, "could not connect in time") from error
-        except OSError as error:
-            raise NewConnectionError(self, "could not connect") from error
+        exchange = self._exchange
+        assert exchange is not None  # noqa: S101 - a connection is opened for an exchange
+        sock = open_socket(self._dns_host, self.port, exchange.deadline, self.socket_options or ())
         self._handle = sock.dup()
-        self._exchange = exchange
         exchange.take(self._handle)
         sock.settimeout(max(exchange.deadline.remaining(), 0.001))
         return sock
 
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        """Write a request, on a connection opened here if there is none."""
-        if self.sock is None:
-            self.connect()
-        elif self._exchange is None and self._handle is not None:
-            self._exchange = _current.get()
-            self._exchange.reused = True
-            self._exchange.take(self._handle)
-        self._requesting = True
-        try:
-            super().request(*args, **kwargs)
-        finally:
-            self._requesting = False
+    def write(self, data: bytes) -> None:
+        """Write bytes of the request, and count them.
 
-    def send(self, data: Any) -> None:
-        """Write bytes and count those of the request; what a proxy is told before is not part of it.
-
-        `socket.send` either says how many bytes it took or has not completed a single TLS record. A request never goes
-        on over a second connection, as it could in http.client.
+        `socket.send` either says how many bytes it took or has not completed a single TLS record, as it is never given
+        more than one.
         """
         exchange = self._exchange
-        if not self._requesting or exchange is None:
-            super().send(data)
-            return
+        assert exchange is not None  # noqa: S101
         if not exchange.written and exchange.deadline.passed:
             raise TimeoutError  # a process that was stopped for a while must not start now what others took over meanwhile
         rest = memoryview(data)
         while rest:
-            try:
-                sent = self.sock.send(rest)
-            except OSError as error:
-                if exchange.written:
-                    raise
-                # urllib3 ignores a broken pipe here and goes on to read an answer to a request that was never sent.
-                raise ProtocolError("The connection was closed before the request.", error) from error
+            sent = self.sock.send(rest[:_RECORD_BYTES])
             exchange.written += sent
             rest = rest[sent:]
 
-    def getresponse(self) -> Any:
-        """The answer's head."""
-        exchange = self._exchange
-        response = super().getresponse()
-        if exchange is not None:
-            exchange.answered = True
-        return response
+    def read_head(self) -> AnswerReader:
+        """The answer, read as far as its head."""
+        assert self._exchange is not None  # noqa: S101
+        self.answer.read_head(self.sock.recv)
+        self._exchange.answered = True
+        return self.answer
 
-    def hand_back(self) -> None:
-        """Become an idle connection of the pool, if still open."""
-        if self._exchange is not None and self.sock is not None:
-            self._exchange.hand_back()
-            self._exchange = None
-            self._idle_since = time.monotonic()
+    def rest(self) -> bool:
+        """Become idle; whether another request can be sent."""
+        exchange, self._exchange = self._exchange, None
+        assert exchange is not None  # noqa: S101
+        exchange.hand_back()
+        self._idle_since = time.monotonic()
+        return self.answer.reusable and not exchange.cut
 
     def close(self) -> None:
         """Close; the exchange that is reading an answer keeps its own descriptor until it ends."""
@@ -187,26 +158,42 @@ class _Connection(HTTPConnection):
         self._handle = None
 
 
-class _TlsConnection(_Connection, HTTPSConnection):
+class _TlsConnection(Connection, HTTPSConnection):
     """The same over TLS."""
 
 
-class _HandsBack:
-    """A pool that tells a connection when it becomes idle."""
+class _Opener:
+    """What of urllib3's pools is used: they know how a connection is made, and what a proxy is told."""
 
-    def _put_conn(self, conn: Any) -> None:
-        if isinstance(conn, _Connection):
-            conn.hand_back()
-        super()._put_conn(conn)  # type: ignore[misc]
+    def open(self: Any, exchange: Exchange) -> Connection:
+        """A fresh connection that serves the exchange.
+
+        Raises:
+            urllib3.exceptions.HTTPError: It cannot be opened.
+            OSError: So too.
+        """
+        connection: Connection = self._new_conn()
+        connection.serve(exchange)
+        try:
+            if self.proxy is not None:
+                self._prepare_proxy(connection)  # connects through a tunnel, where TLS has to go through the proxy
+            if connection.sock is None:
+                connection.connect()
+            # The watchdog ends what takes too long; with a time-out, Python would poll before each read and write.
+            connection.sock.settimeout(None)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
 
-class _Pool(_HandsBack, HTTPConnectionPool):
-    ConnectionCls = _Connection
+class _HttpOpener(_Opener, HTTPConnectionPool):
+    ConnectionCls = Connection
 
 
-class _TlsPool(_HandsBack, HTTPSConnectionPool):
+class _HttpsOpener(_Opener, HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
 
 
 #: For `PoolManager.pool_classes_by_scheme`.
-POOL_CLASSES: dict[str, type[HTTPConnectionPool]] = {"http": _Pool, "https": _TlsPool}
+POOL_CLASSES: dict[str, type[HTTPConnectionPool]] = {"http": _HttpOpener, "https": _HttpsOpener}

@@ -1,6 +1,6 @@
 """Give a call one end in time, and enforce it by shutting its socket down.
 
-The time-outs of requests and urllib3 are per read: a server that drips one byte a second never meets one.
+Time-outs of sockets are per read: a server that drips one byte a second never meets one.
 """
 
 from __future__ import annotations
@@ -70,17 +70,19 @@ class Watchdog:
         self._changed = threading.Condition(threading.Lock())
         self._watches: set[Watch] = set()
         self._wakes_at = math.inf
+        self._closing = False
         self._thread: threading.Thread | None = None
 
     def watch(self, handle: socket.socket, deadline: Deadline) -> Watch:
         """Shut `handle` down at the deadline, unless it is released before."""
         watch = Watch(handle, deadline)
         with self._changed:
-            self._watches.add(watch)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="sips-deadlines", daemon=True)
-                self._thread.start()
-            elif watch.at < self._wakes_at:
+                thread = threading.Thread(target=self._run, name="sips-deadlines", daemon=True)
+                thread.start()
+                self._thread = thread
+            self._watches.add(watch)
+            if watch.at < self._wakes_at:
                 self._changed.notify()
         return watch
 
@@ -88,22 +90,26 @@ class Watchdog:
         """Once this returns, the socket will not be shut down any more."""
         with self._changed:
             self._watches.discard(watch)
+            if self._closing:
+                self._changed.notify()
 
     def close(self) -> None:
-        """End the thread; sockets still watched are left to the time-outs of their reads."""
+        """End the thread; while sockets are still watched it goes on, and ends with the last of them."""
         with self._changed:
-            thread, self._thread = self._thread, None
+            self._closing = True
+            thread = None if self._watches else self._thread
             self._changed.notify()
         if thread is not None:
             thread.join()
 
     def _run(self) -> None:
         with self._changed:
-            while self._thread is threading.current_thread():
+            while self._watches or not self._closing:
+                self._wakes_at = min((watch.at for watch in self._watches), default=math.inf)
+                # A lock cannot wait for infinity; a spurious wake-up does no harm.
+                self._changed.wait(min(max(0.0, self._wakes_at - time.monotonic()), threading.TIMEOUT_MAX))
                 now = time.monotonic()
                 for watch in [watch for watch in self._watches if watch.at <= now]:
                     self._watches.discard(watch)
                     watch.shut()
-                self._wakes_at = min((watch.at for watch in self._watches), default=math.inf)
-                # A lock cannot wait for infinity; a spurious wake-up does no harm.
-                self._changed.wait(min(self._wakes_at - now, threading.TIMEOUT_MAX))
+            self._thread = None

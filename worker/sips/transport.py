@@ -8,7 +8,6 @@ Nothing is opened before the first call.
 from __future__ import annotations
 
 import errno
-import http.client
 import math
 import ssl
 import time
@@ -16,22 +15,22 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias
 
-import requests
 import urllib3
-from requests.structures import CaseInsensitiveDict
 
-from worker.sips.adapter import Adapter
 from worker.sips.answers import Answer, media_type, parse_json, parse_retry_after
 from worker.sips.classify import SUCCESS
-from worker.sips.connections import Exchange, exchanging
+from worker.sips.connections import Exchange
 from worker.sips.deadline import Watchdog
 from worker.sips.errors import ConnectFailed, DeadlinePassed, Executed, LostAnswer, SipsError, Unreadable
+from worker.sips.http1 import WIRE_ERRORS, decompressed, request_head
 from worker.sips.operations import Kind
+from worker.sips.pool import ConnectionPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from worker.settings import Settings
+    from worker.sips.connections import Connection
     from worker.sips.deadline import Deadline
     from worker.sips.operations import Operation
 
@@ -46,13 +45,16 @@ MAX_STREAM_BYTES = 1024 * 1024 * 1024
 #: idle connections after a few seconds at the earliest, and a request lost that way looks like a lost answer.
 MUTATION_MAX_IDLE = 2.0
 
-#: Bytes that are read from a body at once.
-_CHUNK = 65_536
+#: Bytes of a body by which a page is known, and a byte order mark.
+_START_BYTES = 64
+
+#: Largest body (bytes) that is copied to be written together with the head.
+_MAX_JOINED_BYTES = 8_192
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-_TRANSPORT_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError)
-_TIMEOUTS = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
+_TRANSPORT_ERRORS = (urllib3.exceptions.HTTPError, OSError, *WIRE_ERRORS)
+_TIMEOUTS = (urllib3.exceptions.TimeoutError, TimeoutError)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -63,17 +65,6 @@ class Request:
     url: str
     headers: Mapping[str, str]
     body: bytes | None = None
-
-    def prepared(self) -> requests.PreparedRequest:
-        """The request as requests sends it; `Request.prepare` would parse and encode all of it once more."""
-        prepared = requests.PreparedRequest()
-        prepared.method = self.method
-        prepared.url = self.url
-        prepared.headers = CaseInsensitiveDict(self.headers)
-        prepared.body = self.body
-        if self.body is not None:
-            prepared.headers["Content-Length"] = str(len(self.body))
-        return prepared
 
 
 #: Takes the body of a success in pieces, decompressed and without a byte order mark. What it raises ends the call.
@@ -104,7 +95,7 @@ class Transport:
         on_end: Callable[[Operation, Answer | SipsError], None] = lambda _operation, _end: None,
     ) -> None:
         self.base_url = settings.base_url
-        self._adapter = Adapter(self.base_url, connections=settings.threads)
+        self._pool = ConnectionPool(self.base_url, keep=settings.threads)
         self._watchdog = Watchdog()
         self._max_answer_bytes = max_answer_bytes
         self._on_end = on_end
@@ -136,71 +127,84 @@ class Transport:
 
     def close(self) -> None:
         """Close the idle connections and end the deadline thread; calls that still run end by their own time-outs."""
-        self._adapter.close()
+        self._pool.close()
         self._watchdog.close()
 
     def _exchange(
         self, operation: Operation, request: Request, exchange: Exchange, started: float, sink: Sink | None
     ) -> Answer | SipsError:
-        """One request and its answer. Errors are returned: raised here, they would drag URLs of requests' along."""
-        with exchanging(exchange):
-            try:
-                answer = self._answer(operation, request, exchange, started, sink)
-            except _TRANSPORT_ERRORS as error:
-                return _failure(operation, exchange, error)
-            except _TooLargeError as error:
-                return _unreadable(operation, f"the answer is larger than {error} bytes")
+        """One request and its answer. Errors are returned: raised here, they would drag those of urllib3 along."""
+        connection = None
+        try:
+            connection = self._pool.take(exchange)
+            answer = self._answer(operation, request, connection, started, sink)
+            self._pool.give_back(connection)
+            connection = None
+        except _TRANSPORT_ERRORS as error:
+            return _failure(operation, exchange, error)
+        except _TooLargeError as error:
+            return _unreadable(operation, f"the answer is larger than {error} bytes")
+        finally:
+            if connection is not None:
+                connection.close()
+            exchange.end()
         return _failure(operation, exchange, TimeoutError()) if exchange.cut else answer
 
-    def _answer(self, operation: Operation, request: Request, exchange: Exchange, started: float, sink: Sink | None) -> Answer:
-        seconds = max(exchange.deadline.remaining(), 0.001)
-        adapter = self._adapter
-        response = adapter.send(request.prepared(), stream=True, timeout=seconds, proxies=adapter.proxies)
-        try:
-            pieces = _pieces(response.raw)
-            start = next(pieces, b"")
-            whole = filter(None, chain((start,), pieces))
-            if streamed := sink is not None and response.status_code in SUCCESS and not start.lstrip().startswith(b"<"):
-                raw = _pour(whole, sink)
-            else:
-                raw = b"".join(_limited(whole, self._max_answer_bytes))
-        except BaseException:
-            response.close()
-            raise
+    def _answer(
+        self, operation: Operation, request: Request, connection: Connection, started: float, sink: Sink | None
+    ) -> Answer:
+        body = request.body or b""
+        headers = {**self._pool.headers, **request.headers}
+        head = request_head(request.method, self._pool.target(request.url), headers, None if request.body is None else len(body))
+        if len(body) <= _MAX_JOINED_BYTES:
+            connection.write(head + body)
+        else:
+            connection.write(head)
+            connection.write(body)
+        wire = connection.read_head()
+        pieces = decompressed(wire.body(), wire.headers.get("content-encoding"))
+        start = raw = b""
+        streamed = False
+        if sink is not None and wire.status in SUCCESS:
+            start = _start(pieces)
+            streamed = not start.lstrip().startswith(b"<")
+        if sink is not None and streamed:
+            _pour(start, pieces, sink)
+        else:
+            raw = b"".join(_limited(start, pieces, self._max_answer_bytes)).removeprefix(_BYTE_ORDER_MARK)
         return Answer(
             operation=operation.id,
-            status=response.status_code,
+            status=wire.status,
             body=parse_json(raw),
             raw=raw,
-            media_type=media_type(response.headers.get("Content-Type", ""), start),
+            media_type=media_type(wire.headers.get("content-type", ""), start or raw),
             seconds=time.monotonic() - started,
-            retry_after=parse_retry_after(response.headers.get("Retry-After")),
+            retry_after=parse_retry_after(wire.headers.get("retry-after")),
             streamed=streamed,
         )
 
 
-def _pieces(body: urllib3.HTTPResponse) -> Iterator[bytes]:
-    """The body, decompressed; none of the pieces is empty."""
-    if start := body.read(_CHUNK, decode_content=True).removeprefix(_BYTE_ORDER_MARK):
-        yield start
-    while piece := body.read(_CHUNK, decode_content=True):
-        yield piece
+def _start(pieces: Iterator[bytes]) -> bytes:
+    """The first pieces of a body, as many as tell what it is, without a byte order mark."""
+    start = b""
+    while len(start) < _START_BYTES and (piece := next(pieces, b"")):
+        start += piece
+    return start.removeprefix(_BYTE_ORDER_MARK)
 
 
-def _limited(pieces: Iterable[bytes], limit: int) -> Iterator[bytes]:
+def _limited(start: bytes, pieces: Iterable[bytes], limit: int) -> Iterator[bytes]:
     size = 0
-    for piece in pieces:
+    for piece in chain((start,), pieces):
         size += len(piece)
         if size > limit:
             raise _TooLargeError(limit)
         yield piece
 
 
-def _pour(pieces: Iterable[bytes], sink: Sink) -> bytes:
-    """Nothing is left of the body for the answer itself."""
-    for piece in _limited(pieces, MAX_STREAM_BYTES):
-        sink(piece)
-    return b""
+def _pour(start: bytes, pieces: Iterable[bytes], sink: Sink) -> None:
+    for piece in _limited(start, pieces, MAX_STREAM_BYTES):
+        if piece:
+            sink(piece)
 
 
 def _failure(operation: Operation, exchange: Exchange, error: Exception) -> SipsError:

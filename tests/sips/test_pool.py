@@ -11,8 +11,8 @@ import pytest
 from tests.sips.making import LIST, SUBMIT, send, transport
 from tests.sips.servers import CERTIFICATE, Peer, Server, answer, serve
 from worker.settings import SettingsError
-from worker.sips.adapter import Adapter
 from worker.sips.errors import ConnectFailed, Executed, LostAnswer
+from worker.sips.pool import ConnectionPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +29,34 @@ def test_a_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) ->
         client.close()
 
 
+def test_a_proxy_gets_the_credentials_of_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With each request that it forwards."""
+    with Server(serve(answer({}))) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url.replace("//", "//us%40er:pass@"))
+        client = transport("http://sips.example")
+        assert 200 == send(client, LIST).status
+        assert "Basic dXNAZXI6cGFzcw==" == proxy.received[0].headers["proxy-authorization"]
+        assert "sips.example" == proxy.received[0].headers["host"]
+        client.close()
+
+
+@pytest.mark.parametrize(
+    ("base_url", "host", "target"),
+    [
+        ("http://sips.example", "sips.example", "/a?b=c"),
+        ("http://sips.example:80/under", "sips.example", "/under/a?b=c"),
+        ("https://Sips.example:8443", "sips.example:8443", "/a?b=c"),
+        ("http://[::1]:8085", "[::1]:8085", "/a?b=c"),
+        ("http://straße.example", "xn--strae-oqa.example", "/a?b=c"),
+    ],
+)
+def test_the_host_and_what_is_asked_of_it(base_url: str, host: str, target: str) -> None:
+    """A port that the scheme implies is not said, as servers may compare."""
+    pool = ConnectionPool(base_url, keep=1)
+    assert {"Host": host} == pool.headers
+    assert target == pool.target(f"{base_url}/a?b=c")
+
+
 def test_the_environment_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What changes later is not seen, and costs nothing per call."""
     with Server(serve(answer({}))) as proxy:
@@ -42,10 +70,10 @@ def test_the_environment_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_hosts_can_be_excepted_from_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """NO_PROXY counts, and a host on this machine is never called through a proxy."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-    assert {"http": "http://127.0.0.1:1"} == Adapter("http://sips.example", connections=1).proxies
-    assert {} == Adapter("http://localhost:8085", connections=1).proxies
+    assert "http://127.0.0.1:1" == ConnectionPool("http://sips.example", keep=1).proxy
+    assert ConnectionPool("http://localhost:8085", keep=1).proxy is None
     monkeypatch.setenv("NO_PROXY", "sips.example")
-    assert {} == Adapter("http://sips.example", connections=1).proxies
+    assert ConnectionPool("http://sips.example", keep=1).proxy is None
 
 
 def tunnelling(inner: Callable[[Peer], object]) -> Callable[[Peer], None]:
@@ -114,13 +142,13 @@ def test_a_socks_proxy_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its connections would not report what they wrote."""
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
     with pytest.raises(SettingsError, match="SOCKS"):
-        Adapter("https://sips.example", connections=1)
+        ConnectionPool("https://sips.example", keep=1)
 
 
 def test_a_ca_bundle_may_be_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As OpenSSL takes it."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path))
-    assert {} == Adapter("https://sips.example", connections=1).proxies
+    assert ConnectionPool("https://sips.example", keep=1).proxy is None
 
 
 @pytest.mark.parametrize("content", [None, b"no certificate"])
@@ -131,4 +159,4 @@ def test_a_ca_bundle_that_cannot_be_read_is_told(monkeypatch: pytest.MonkeyPatch
         bundle.write_bytes(content)
     monkeypatch.setenv("CURL_CA_BUNDLE", str(bundle))
     with pytest.raises(SettingsError, match="CURL_CA_BUNDLE"):
-        Adapter("https://sips.example", connections=1)
+        ConnectionPool("https://sips.example", keep=1)

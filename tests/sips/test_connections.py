@@ -209,6 +209,7 @@ def test_a_mutation_takes_no_connection_that_was_idle_for_long(monkeypatch: pyte
         assert 1 == server.accepted
         send(client, SUBMIT)
         assert 2 == server.accepted
+        assert 2 == len(client._pool._idle)  # the other one is good enough for a read
         client.close()
 
 

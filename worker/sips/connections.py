@@ -105,9 +105,10 @@ class Connection(HTTPConnection):
             exchange.reused = True
             exchange.take(self._handle)
 
-    def is_fit(self, max_idle: float) -> bool:
-        """Whether the kept connection was idle for less than `max_idle` seconds and is still open, with nothing unread."""
-        return time.monotonic() - self._idle_since < max_idle and self.is_connected
+    @property
+    def idle_seconds(self) -> float:
+        """For how long a kept connection was not used."""
+        return time.monotonic() - self._idle_since
 
     def _new_conn(self) -> socket.socket:
         exchange = self._exchange

@@ -74,7 +74,7 @@ class ConnectionPool:
         return url if self._forwarded else url[self._origin_length :] or "/"
 
     def take(self, exchange: Exchange) -> Connection:
-        """A connection that serves the exchange: the one that was used last of those that are fit, or a fresh one.
+        """A connection that serves the exchange: the one that was used last, if not too long ago, or a fresh one.
 
         Raises:
             urllib3.exceptions.HTTPError: None can be opened, or the pool is closed.
@@ -85,7 +85,10 @@ class ConnectionPool:
                 connection = self._idle.pop()
             except IndexError:
                 break
-            if connection.is_fit(exchange.max_idle):
+            if connection.idle_seconds >= exchange.max_idle:
+                self._idle.append(connection)  # those below it were idle for longer
+                break
+            if connection.is_connected:
                 connection.serve(exchange)
                 return connection
             connection.close()

@@ -106,6 +106,29 @@ def log_from_child() -> None:
     log.info("from the child")
 
 
+def end_while_writing(where: str) -> None:
+    """End, in this process or a forked one, while one thread is writing a long line and has been left a short one."""
+    configure()
+    if where == "child":
+        child = multiprocessing.get_context("fork").Process(target=leave_lines)
+        child.start()
+        child.join()
+    else:
+        leave_lines()
+
+
+def leave_lines() -> None:
+    """One process's part of `end_while_writing`."""
+    configure()
+    long = b"l" * 20_000_000 + b"\n"
+    threading.Thread(target=STDOUT.write, args=(long,), daemon=True).start()
+    while not STDOUT._is_writing:
+        pass
+    leaving = threading.Thread(target=log.info, args=("short",), daemon=True)
+    leaving.start()
+    leaving.join()
+
+
 def crash() -> None:
     """End with an uncaught exception whose text, cause and locals hold a secret."""
     configure()

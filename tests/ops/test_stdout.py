@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
+from tests.amqp import eventually
 from tests.ops.programs import FORKED, LINES, SIZE, THREADS, run
-from worker.ops.stdout import LineWriter
+from worker.ops.stdout import MAX_WAITING, LineWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +39,12 @@ def read_bytes(descriptor: int, wanted: int) -> bytes:
         parts.append(os.read(descriptor, min(wanted, 4096)))
         wanted -= len(parts[-1])
     return b"".join(parts)
+
+
+def write_numbers(lines: LineWriter, many: int) -> None:
+    """As many lines, one after the other."""
+    for number in range(many):
+        lines.write(b"%04d\n" % number)
 
 
 @pytest.mark.parametrize("mode", ["blocking", "non-blocking"])
@@ -91,6 +98,102 @@ def test_a_line_from_a_signal_handler_goes_out_after_the_one_it_interrupts(pipe:
         signal.signal(signal.SIGUSR1, before)
 
     assert b"".join(received) == LARGE + b"small\n"
+
+
+def test_who_has_a_line_while_another_is_written_leaves_it_and_goes_on(pipe: tuple[int, int]) -> None:
+    """A worker thread does not wait for the kernel while another one does."""
+    reading, writing = pipe
+    lines = LineWriter(writing)
+    writer = threading.Thread(target=lines.write, args=(LARGE,))
+    writer.start()
+    received = read_bytes(reading, 4096)  # the write is under way, and cannot end before the rest is read
+
+    for number in range(3):
+        leaving = threading.Thread(target=lines.write, args=(b"%d\n" % number,))
+        leaving.start()
+        leaving.join()
+    received += read_bytes(reading, len(LARGE) - 4096 + len(b"0\n1\n2\n"))
+    writer.join()
+
+    assert received == LARGE + b"0\n1\n2\n"
+
+
+def test_lines_wait_in_small_numbers_only(pipe: tuple[int, int]) -> None:
+    """A reader that is slow slows down who writes; nothing piles up, nothing is lost."""
+    reading, writing = pipe
+    lines = LineWriter(writing)
+    many = 10 * MAX_WAITING
+    writer = threading.Thread(target=lines.write, args=(LARGE,))
+    writer.start()
+    received = read_bytes(reading, 4096)
+    talker = threading.Thread(target=write_numbers, args=(lines, many))
+    talker.start()
+
+    eventually(lambda: len(lines._waiting) > MAX_WAITING, "as many lines wait as may")
+    assert len(lines._waiting) == MAX_WAITING + 1
+    received += read_bytes(reading, len(LARGE) - 4096 + many * len(b"0000\n"))
+    for thread in (writer, talker):
+        thread.join()
+
+    assert received == LARGE + b"".join(b"%04d\n" % number for number in range(many))
+
+
+def test_a_line_of_the_main_thread_is_out_when_its_write_returns(pipe: tuple[int, int]) -> None:
+    """It may be the last one before the process is replaced or ended."""
+    reading, writing = pipe
+    lines = LineWriter(writing)
+    writer = threading.Thread(target=lines.write, args=(LARGE,))
+    writer.start()
+    received = [read_bytes(reading, 4096)]
+
+    def read() -> None:
+        eventually(lambda: lines._waiting, "the main thread has its line")
+        received.append(read_bytes(reading, len(LARGE) - 4096 + len(b"last\n")))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+
+    lines.write(b"last\n")
+    was_out = not lines._waiting and not lines._is_writing
+    for thread in (reader, writer):
+        thread.join()
+
+    assert was_out
+    assert b"".join(received) == LARGE + b"last\n"
+
+
+def test_a_line_that_comes_as_the_writer_is_about_to_leave_is_not_left_behind(pipe: tuple[int, int]) -> None:
+    """Its thread found the lock taken; the owner has looked for the last time, and looks once more."""
+    reading, writing = pipe
+    lines = LineWriter(writing)
+
+    class LateLock:
+        comes_late = True
+        acquire = lines._lock.acquire
+        inner = lines._lock
+
+        def release(self) -> None:
+            if self.comes_late:
+                self.comes_late = False
+                lines._waiting.append(b"late\n")
+            self.inner.release()
+
+    lines._lock = LateLock()  # type: ignore[assignment]
+
+    lines.write(b"early\n")
+
+    assert os.read(reading, 100) == b"early\nlate\n"
+
+
+@pytest.mark.parametrize("where", ["here", "child"])
+def test_lines_that_were_left_to_a_thread_are_written_before_the_process_ends(where: str) -> None:
+    """Daemon threads end with the process, at whatever they are."""
+    process = run("end_while_writing", where)
+
+    assert process.stderr == b""
+    long, short = process.stdout.splitlines()
+    assert len(long) == 20_000_000
+    assert orjson.loads(short)["event"] == "short"
 
 
 def test_an_interrupted_line_does_not_hold_up_the_next(pipe: tuple[int, int]) -> None:
@@ -169,6 +272,8 @@ def test_a_child_forked_while_a_thread_writes_can_log() -> None:
     """Locks that another thread of the parent held at the fork do not exist in the child."""
     process = run("fork_while_locked")
 
-    assert [b"from the child"] == [orjson.loads(line)["event"].encode() for line in process.stdout.splitlines()]
+    child, *parent = process.stdout.splitlines()
+    assert orjson.loads(child)["event"] == "from the child"
+    assert [b"a line of the parent"] == parent
     assert process.stderr == b""
     assert process.returncode == 0

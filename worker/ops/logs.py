@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing.util
 import os
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +24,9 @@ LogFormat = Literal["auto", "json", "console"]
 
 #: The file descriptor whose kind decides the format `auto`.
 STDOUT_DESCRIPTOR = 1
+
+#: Among what is done at the end of a process, after its own children have been waited for (multiprocessing's priorities).
+LAST = -100
 
 #: The processors of all loggers, also of those structlog has cached: one list that is changed in place.
 _processors: list[Any] = []
@@ -63,6 +67,8 @@ def configure_logs(log_format: LogFormat, environment: str, version: str, secret
     for secret in secrets:
         KNOWN.keep(secret)
     STDOUT.share()
+    # Not `atexit`, which multiprocessing's children pass by.
+    multiprocessing.util.Finalize(None, STDOUT.flush, exitpriority=LAST)
     renderer = LineRenderer(environment, version, _console(log_format))
     _processors[:] = [renderer]
     structlog.configure(

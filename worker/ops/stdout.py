@@ -14,11 +14,15 @@ from collections import deque
 __all__ = ["STDOUT", "LineWriter"]
 
 
+#: Lines that wait for the thread that is writing before others wait with theirs.
+MAX_WAITING = 100
+
+
 class LineWriter:
     """Writes lines to one file descriptor, past `sys.stdout`, which dramatiq replaces in its children.
 
-    A pipe takes at most PIPE_BUF bytes (4096 on Linux) in one piece; a longer line is written in several, so each line
-    is written under a lock between threads and, from `share` on, under one between processes.
+    One thread writes at a time, for all: what others have to say meanwhile, they leave to it and go on. A pipe takes at most
+    PIPE_BUF bytes (4096 on Linux) in one piece, so the writing is done, from `share` on, under a lock between processes too.
 
     Args:
         descriptor: of a file, pipe or terminal; blocking or not.
@@ -45,31 +49,48 @@ class LineWriter:
         """Forget the locks and lines of the parent's threads, none of which live on in a forked child."""
         # Reentrant, because a signal handler that logs runs in the thread it interrupts, which may be writing.
         self._lock = threading.RLock()
+        self._is_writing = False
         self._waiting: deque[bytes] = deque()
 
     def write(self, line: bytes) -> None:
-        """Write `line`, which ends with a newline; blocks while the reader is slow, never raises an `OSError`.
+        """Write `line`, which ends with a newline, or leave it to the thread that is writing; never raises an `OSError`.
 
-        The line is dropped where nothing can take it: the reader is gone, the descriptor is closed, the disk is full.
+        It blocks while the reader is slow: the main thread, whose lines are the last of a process, until its line is out,
+        others when there are `MAX_WAITING` lines before theirs. The line is dropped where nothing can take it: the reader is
+        gone, the descriptor is closed, the disk is full.
         """
-        with self._lock:
-            self._waiting.append(line)
-            if len(self._waiting) == 1:
-                self._write_waiting()
+        self._waiting.append(line)
+        if len(self._waiting) > MAX_WAITING or threading.current_thread() is threading.main_thread():
+            self.flush()
+        else:
+            self._write_waiting(blocking=False)
 
-    def _write_waiting(self) -> None:
-        try:
-            # A signal handler's line, appended while this thread is inside a write, goes out after the one under way.
-            while self._waiting:
-                self._write_alone(self._waiting[0])
-                self._waiting.popleft()
-        finally:
-            self._waiting.clear()
+    def flush(self) -> None:
+        """Return when all lines are written that were given before, whoever writes them."""
+        self._write_waiting(blocking=True)
 
-    def _write_alone(self, line: bytes) -> None:
+    def _write_waiting(self, *, blocking: bool) -> None:
+        # Who finds the lock taken may go: its owner looks once more after letting go of it.
+        while blocking or self._waiting:
+            if not self._lock.acquire(blocking=blocking):
+                return
+            try:
+                if self._is_writing:  # in a signal handler, of the thread that is inside a write: it goes out after that
+                    return
+                self._is_writing = True
+                try:
+                    while self._waiting:
+                        self._write_together([self._waiting.popleft() for _ in range(len(self._waiting))])
+                finally:
+                    self._is_writing = False
+            finally:
+                self._lock.release()
+            blocking = False
+
+    def _write_together(self, lines: list[bytes]) -> None:
         locked = self._lock_processes()
         try:
-            self._write_all(line)
+            self._write_all(b"".join(lines))
         except OSError:
             pass  # nobody is left to be told
         finally:
@@ -85,8 +106,8 @@ class LineWriter:
             return None
         return self._shared
 
-    def _write_all(self, line: bytes) -> None:
-        rest = memoryview(line)
+    def _write_all(self, lines: bytes) -> None:
+        rest = memoryview(lines)
         while rest:
             try:
                 rest = rest[os.write(self._descriptor, rest) :]

@@ -17,6 +17,7 @@ import structlog
 
 from worker.messaging import header_tables
 from worker.messaging.repeats import Repeats
+from worker.messaging.wire import WireConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +95,7 @@ class ConnectionThread:
         self._on_down = on_down
         self._beat = beat
         self._stopping = threading.Event()
-        self._connection: pika.SelectConnection | None = None
+        self._connection: WireConnection | None = None
         self._is_up = False
         self._repeats = Repeats()
         self._calls: deque[Callable[[], None]] = deque()
@@ -124,6 +125,8 @@ class ConnectionThread:
     def call_soon(self, call: Callable[[], None]) -> None:
         """Run `call` in the connection's thread; dropped where no connection is open by then, as its channel is gone too."""
         self._calls.append(call)
+        if self._wake_sent:  # read without the lock, which its owner holds while the kernel wakes the loop
+            return
         with self._lock:
             if not self._wake_sent and self._connection is not None:
                 self._wake_sent = True
@@ -137,6 +140,11 @@ class ConnectionThread:
     def _run_calls(self) -> None:
         # The flag falls before the queue is read, so that a call added meanwhile wakes the loop again.
         self._wake_sent = False
+        if (connection := self._connection) is not None:
+            with connection.together():
+                self._run_each()
+
+    def _run_each(self) -> None:
         while self._calls:
             call = self._calls.popleft()
             if self._is_up:
@@ -178,7 +186,7 @@ class ConnectionThread:
                 self._tell(describe(error), was_up=was_up)
             connection.ioloop.stop()
 
-        connection = pika.SelectConnection(parameters(self._url, name=self.name, heartbeat=self._heartbeat), opened, ended, ended)
+        connection = WireConnection(parameters(self._url, name=self.name, heartbeat=self._heartbeat), opened, ended, ended)
         with self._lock:
             self._connection, self._wake_sent = connection, False
         try:

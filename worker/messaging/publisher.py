@@ -6,6 +6,7 @@ memory on the next one, until its time is up; consumers drop the repetition by i
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections import deque
@@ -212,9 +213,9 @@ class Publisher:
     def _channel_opened(self, channel: Channel) -> None:
         channel.add_on_close_callback(self._channel_closed)
         channel.add_on_return_callback(self._on_returned)
-        channel.confirm_delivery(
-            lambda frame: self._on_confirm(channel, frame), callback=lambda _frame: channel.basic_publish("", PROBE, b"")
-        )
+        confirmed = functools.partial(self._on_confirm, channel)
+        channel.connection.on_confirm(channel, confirmed)
+        channel.confirm_delivery(confirmed, callback=lambda _frame: channel.basic_publish("", PROBE, b""))
 
     def _ready(self, channel: Channel) -> None:
         """The probe is confirmed. RabbitMQ tells a connection of an alarm only when it publishes, and then takes nothing."""

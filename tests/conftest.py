@@ -12,10 +12,13 @@ import structlog
 
 from tests.amqp import purge
 from tests.databases import empty, postgres_schema
+from tests.sandbox import recording
+from worker.local import stack
 from worker.local.postgres import PostgresCluster
 from worker.local.rabbitmq import RabbitMQNode
 from worker.main import make_topology
 from worker.messaging.connection import parameters
+from worker.sandbox import Sandbox
 from worker.settings import Settings
 from worker.store.engine import Store
 from worker.store.migrate import migrate
@@ -31,6 +34,26 @@ def _structlog_as_imported() -> Iterator[None]:
     """What a command line run inside of a test configures does not reach the next test."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _requests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where every sandbox, of this process or in one of its own, writes down what it is asked."""
+    file = tmp_path_factory.mktemp("requests") / "asked"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(recording.FILE, str(file))
+        patch.setattr(stack.Sandbox, "module", recording.__name__)
+        patch.setattr(Sandbox, "_answer_sips", recording.answer_recorded)
+        yield file
+
+
+@pytest.fixture(autouse=True)
+def _every_request_is_described(request: pytest.FixtureRequest, _requests: Path) -> Iterator[None]:
+    """No test has SIPS asked for what its description has not, unless it is marked `undescribed`."""
+    yield
+    asked = recording.take(_requests)
+    if asked and not request.node.get_closest_marker("undescribed"):
+        assert [] == recording.problems(asked)
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ def sandbox() -> Iterator[Sandbox]:
         yield started
 
 
+@pytest.mark.undescribed  # everything has moved
 def test_with_the_printed_settings_every_command_works(
     monkeypatch: pytest.MonkeyPatch,
     sandbox: Sandbox,

@@ -22,6 +22,8 @@ from worker.sandbox.routes import OPERATIONS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.undescribed
+
 #: Operations that refuse some of what the description allows: blank and missing values that SIPS was seen to refuse or that
 #: leave nothing to answer, and whole numbers of more than 64 bits.
 STRICTER = {

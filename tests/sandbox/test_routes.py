@@ -26,6 +26,8 @@ from worker.sandbox.state import EXAMPLE_ORDER_ID, State
 if TYPE_CHECKING:
     from tests.sandbox.calling import Answer, Control
 
+pytestmark = pytest.mark.undescribed
+
 TOKEN, LIST, PRICE = "/Authentication/token", "/orders/List", "/products/v2/price"
 SUBMIT, SUBMIT_V1 = "/orders/v2/Submit", "/orders/submit"
 

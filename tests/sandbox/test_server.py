@@ -136,6 +136,7 @@ def test_wrong_faults_are_told_and_change_nothing(sips: Caller, control: Control
     assert 404 == sips.call("GET", DELIVERY).status
 
 
+@pytest.mark.undescribed
 def test_a_fault_can_be_for_requests_that_no_route_takes(sips: Caller, control: Control) -> None:
     """Under the name that the statistics give them."""
     control.set_faults(waf={"operations": ["unknown"]})

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from tests.cli.conftest import CommandLine
 
+#: It asks at paths that may be, and at invented ones.
+pytestmark = pytest.mark.undescribed
+
 GIVEN = ("--customer", "DEMO001", "--order", "35818786", "--invoice", "0019073403-001")
 
 GUESSES = {operation.id for operation in OPERATIONS.values() if operation.confidence is Confidence.PLACEHOLDER}

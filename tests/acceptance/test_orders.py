@@ -242,6 +242,7 @@ def test_an_order_that_sips_refuses_is_failed_for_good(client: CommandClient, ta
         outcome["data"]["sips"]["status"],
         placed(sandbox, payload),
     )
+    assert [{"pointer": "/poDetails/orderDate", "detail": "SIPS refused it (invalid)"}] == outcome["data"]["errors"]
     assert "date-format" in [warning["code"] for warning in outcome["data"]["warnings"]]  # which may be why
     assert f"{SUBMIT}.succeeded" == tap.outcome(client.publish(SUBMIT, good))["type"]
 

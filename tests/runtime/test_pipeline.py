@@ -29,7 +29,7 @@ from worker.runtime import pipeline as pipeline_module
 from worker.runtime.registry import registry
 from worker.runtime.ticks import TICK
 from worker.sips import Answer, Executed
-from worker.sips.errors import Forbidden, Throttled
+from worker.sips.errors import Forbidden, Rejected, Throttled
 from worker.store.errors import StoreDown
 from worker.store.ledger import Ledger
 from worker.store.schema import orders as orders_table
@@ -117,6 +117,32 @@ def test_what_the_ladder_does_not_take_either_goes_back(make: Make) -> None:
     make(recorder, Client({"deliveryList": []})).execute(delivery)
 
     assert delivery.disposition is None
+
+
+@pytest.mark.parametrize(
+    ("command_type", "data", "queue", "name", "pointer"),
+    [
+        ("sips.order.submit", example("ordersV2Submit.request"), "sips.orders", "PONumber", "/poDetails/poNumber"),
+        ("sips.order.list", {"customerCode": "DEMO001"}, "sips.queries", "customerNumber", "/customerCode"),
+    ],
+)
+def test_what_sips_objected_to_is_told_by_its_place(
+    make: Make, command_type: str, data: Any, queue: str, name: str, pointer: str
+) -> None:
+    """Of an order and of a read: the publisher need not guess what to correct."""
+    body = {"message": "Canary", "errors": [{"domain": "request", "reason": "invalid", "message": "Canary", "parameter": name}]}
+    answer = Answer(operation="x", status=400, body=body, raw=orjson.dumps(body), media_type="application/json", seconds=0.1)
+    recorder = Recorder()
+
+    make(recorder, Client(error=Rejected("x", "refused", executed=Executed.YES, answer=answer))).execute(
+        deliver(command_type, data, queue)
+    )
+
+    (outcome,) = recorder.outcomes
+    assert ("sips-rejected", [{"pointer": pointer, "detail": "SIPS refused it (invalid)"}]) == (
+        outcome["data"]["type"],
+        outcome["data"]["errors"],
+    )
 
 
 def test_a_fault_of_the_worker_itself_goes_back(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,5 +75,5 @@ def problems(rows: Iterable[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    Sandbox._answer_sips = answer_recorded  # type: ignore[method-assign]
+    Sandbox._answer_sips = answer_recorded  # type: ignore[assignment]
     main()

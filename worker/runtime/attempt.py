@@ -11,6 +11,7 @@ from worker.runtime.payload import Identity
 if TYPE_CHECKING:
     from worker.messaging.delivery import Delivery
     from worker.messaging.envelope import Command
+    from worker.runtime.payload import Payload
     from worker.runtime.submission import Submission
     from worker.sips import Sips
 
@@ -25,6 +26,7 @@ class Attempt:
     deadline: float
     started: float = field(default_factory=time.monotonic)
     command: Command | None = None
+    payload: Payload | None = None
     identity: Identity = field(default_factory=Identity)
     sips: Sips | None = None
     submission: Submission | None = None

@@ -167,7 +167,7 @@ class Orders:
         except ValidationError as error:
             attempt.identity = guess_identity(command.data)
             return outcomes.invalid_payload(error)
-        attempt.identity = payload.identity()
+        attempt.payload, attempt.identity = payload, payload.identity()
         return payload
 
     def _refuse(self, attempt: Attempt, command: Command, key: str, problem: Problem, new: NewOrder | None = None) -> None:
@@ -347,7 +347,7 @@ class Orders:
             case retry.Verdict.FAIL if error.executed is Executed.NO:
                 self._give_up(attempt, order, problems.from_sips(error, exhausted=False))
             case _:
-                problem = problems.from_sips(error, exhausted=False)
+                problem = problems.from_sips(error, exhausted=False, payload=attempt.payload)
                 self._record(
                     attempt, order, Event.REJECT, lambda row: [self._voice.failed(row, problem)], last_error=attempt.error
                 )

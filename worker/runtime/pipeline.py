@@ -215,7 +215,7 @@ class Pipeline:
             attempt.identity = guess_identity(command.data)
             self._endings.fail(attempt, command, outcomes.invalid_payload(error))
             return
-        attempt.identity = payload.identity()
+        attempt.payload, attempt.identity = payload, payload.identity()
         self._call(attempt, command, handler, payload)
 
     def _call(self, attempt: Attempt, command: Command, handler: Handler, payload: Payload) -> None:
@@ -266,4 +266,5 @@ class Pipeline:
             case retry.Verdict.EXHAUSTED:
                 self._endings.give_up(attempt, command, problems.from_sips(error, exhausted=True))
             case _:
-                self._endings.fail(attempt, command, problems.from_sips(error, exhausted=False))
+                problem = problems.from_sips(error, exhausted=False, payload=attempt.payload)
+                self._endings.fail(attempt, command, problem)

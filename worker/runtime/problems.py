@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 from worker.messaging.dead_letters import CRASH_ON_READ
 from worker.messaging.envelope import EnvelopeError
-from worker.runtime.outcomes import Problem
+from worker.runtime.objections import objections
+from worker.runtime.outcomes import MAX_ERRORS, Problem
+from worker.sips.errors import Rejected
 
 if TYPE_CHECKING:
     from worker.messaging.envelope import Command
+    from worker.runtime.payload import Payload
     from worker.sips import SipsError
 
 __all__ = [
@@ -114,12 +117,16 @@ def result_too_large(size: int, limit: int) -> Problem:
     return Problem("result-too-large", "The result does not fit one message", detail, key_reusable=True)
 
 
-def from_sips(error: SipsError, *, exhausted: bool) -> Problem:
-    """SIPS refused the command, or failed at every attempt."""
+def from_sips(error: SipsError, *, exhausted: bool, payload: Payload | None = None) -> Problem:
+    """SIPS refused the command, or failed at every attempt; with what it objected to in the payload, as far as it says."""
+    errors: tuple[dict[str, str], ...] = ()
+    if isinstance(error, Rejected) and error.answer is not None and payload is not None:
+        errors = objections(error.answer.body, payload, MAX_ERRORS)
     return Problem(
         code=error.code,
         title="Every attempt failed" if exhausted else "SIPS refused the command",
         detail=str(error),
+        errors=errors,
         retryable=exhausted,
         key_reusable=exhausted,
         sips_status=error.status,

@@ -334,18 +334,28 @@ def test_the_delivery_of_the_documented_order_can_always_be_read(sips: Caller) -
         ({"shipToSequenceNumber": 1}, ["A", "B"]),
         ({"shipToSequenceNumber": 2}, []),
         ({"orderId": 40_000_001}, ["B"]),
-        ({"rowReturnLimit": 1}, ["A"]),
+        ({"rowReturnLimit": 2}, ["A"]),
         ({"rowReturnLimit": 0}, ["A", "B"]),
         ({"rowReturnLimit": -1}, ["A", "B"]),
     ],
 )
 def test_orders_are_listed_by_each_filter(sips: Caller, filters: dict[str, Any], found: list[str]) -> None:
-    """Empty and zero mean "any"."""
+    """Empty and zero mean "any"; the order of the examples is the oldest."""
     for number in ("A", "B"):
         sips.call("POST", SUBMIT, order_under(number))
     answer = sips.call("POST", LIST, filters)
     assert_documented("ordersList", answer, 200)
-    assert found == [row["PONumber"] for row in answer.body["orderList"]]
+    assert found == [row["PONumber"] for row in answer.body["orderList"] if str(row["orderId"]) != EXAMPLE_ORDER_ID]
+
+
+def test_the_order_of_the_examples_is_listed_as_it_is_read(sips: Caller) -> None:
+    """Under a PO number of its own: a lost order that was placed as documented must not be taken for it."""
+    details = sips.call("GET", f"/orders/{EXAMPLE_ORDER_ID}").body
+    asked = {"PONumber": details["PONumber"], "customerNumber": details["customerCode"]}
+    day = {"orderFromDate": details["orderDate"], "orderToDate": details["orderDate"]}
+    assert [details] == sips.call("POST", LIST, asked | day).body["orderList"]
+    assert [] == sips.call("POST", LIST, asked | {"orderFromDate": "2021-04-13"}).body["orderList"]
+    assert details["PONumber"] != order()["poDetails"]["poNumber"]
 
 
 @pytest.mark.parametrize(
@@ -360,7 +370,7 @@ def test_orders_are_listed_by_the_day_of_their_acceptance(
     accepted = date.fromisoformat(control.orders[0]["acceptedAt"][:10])
     window = {"orderFromDate": first, "orderToDate": last}
     asked = {name: str(accepted + timedelta(days=days)) for name, days in window.items() if days is not None}
-    assert is_found == bool(sips.call("POST", LIST, asked).body["orderList"])
+    assert is_found == bool(sips.call("POST", LIST, asked | {"PONumber": "5641-8Test"}).body["orderList"])
 
 
 # Prices.

@@ -275,7 +275,7 @@ def test_an_order_that_was_accepted_before_the_outage_is_kept(sips: Caller, cont
         with pytest.raises(ConnectionError):
             answer.result(PATIENCE)
     control.set_faults()
-    assert 1 == len(sips.call("POST", LIST, {}).body["orderList"])
+    assert 1 == len(sips.call("POST", LIST, {"PONumber": "5641-8Test"}).body["orderList"])
 
 
 # Which requests, and in which order.

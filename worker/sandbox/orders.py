@@ -1,4 +1,4 @@
-"""The sandbox's orders and their deliveries. Dates of Order List are compared to the day the order was accepted."""
+"""The sandbox's orders and their deliveries. Dates of Order List are compared to the day on which it accepted the order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["deliveries", "details", "list_deliveries", "list_orders", "locate", "proof", "submit", "submit_v1"]
 
-#: The order of the documented examples: it can always be read, but is never listed among those that were placed.
+#: The order of the documented examples: it is there from the start. Its PO number is not that of the documented request, which
+#: somebody may place: the two would be taken for one another.
 EXAMPLE: dict[str, Any] = {
     "orderId": int(EXAMPLE_ORDER_ID),
     "orderStatus": "Open",
@@ -23,7 +24,7 @@ EXAMPLE: dict[str, Any] = {
     "customerCode": "DEMO001",
     "branchCode": "BRRIV",
     "shipToSequenceNumber": 1,
-    "PONumber": "5641-8Test",
+    "PONumber": "5641-7Test",
     "jobNumber": "",
     "orderLineItemDetails": [],
 }
@@ -61,8 +62,10 @@ def list_orders(call: Call) -> Answer:
     """The orders that match every filter; empty and zero mean "any"."""
     if refused := refusal(call, shapes.ORDER_LIST):
         return refused
-    listed = [order for order in call.state.orders() if order.is_listed and _is_wanted(order, call.body)]
-    return Answer(200, {"orderList": limited([_details(order) for order in listed], call.body)})
+    placed = [(_details(order), order.accepted_at.date()) for order in call.state.orders() if order.is_listed]
+    known = [(EXAMPLE, date.fromisoformat(EXAMPLE["orderDate"])), *placed]
+    listed = [shown for shown, accepted in known if _is_wanted(shown, accepted, call.body)]
+    return Answer(200, {"orderList": limited(listed, call.body)})
 
 
 def limited(rows: list[dict[str, Any]], wanted: dict[str, Any]) -> list[dict[str, Any]]:
@@ -70,15 +73,13 @@ def limited(rows: list[dict[str, Any]], wanted: dict[str, Any]) -> list[dict[str
     return rows[: max(wanted.get("rowReturnLimit") or 0, 0) or len(rows)]
 
 
-def _is_wanted(order: Order, wanted: dict[str, Any]) -> bool:
-    shown = _details(order)
+def _is_wanted(shown: dict[str, Any], accepted: date, wanted: dict[str, Any]) -> bool:
     equal = {"PONumber": "PONumber", "customerNumber": "customerCode", "branchCode": "branchCode", "jobNumber": "jobNumber"}
     equal |= {"orderStatus": "orderStatus", "orderId": "orderId", "shipToSequenceNumber": "shipToSequenceNumber"}
     if any(wanted.get(asked) and str(wanted[asked]) != str(shown[name]) for asked, name in equal.items()):
         return False
-    day = order.accepted_at.date()
     first, last = _day(wanted.get("orderFromDate")), _day(wanted.get("orderToDate"))
-    return (first is None or day >= first) and (last is None or day <= last)
+    return (first is None or accepted >= first) and (last is None or accepted <= last)
 
 
 def _day(text: Any) -> date | None:

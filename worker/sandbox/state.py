@@ -14,7 +14,7 @@ from typing import Any
 
 __all__ = ["EXAMPLE_ORDER_ID", "Order", "State"]
 
-#: The order of the documented examples; its delivery can always be read.
+#: The order of the documented examples; it can always be read.
 EXAMPLE_ORDER_ID = "35818786"
 
 #: Order ids count up from here, numeric as in the documented answer.

@@ -310,3 +310,20 @@ def test_production_is_not_searched_by_chance(monkeypatch: pytest.MonkeyPatch, t
 
     assert (True, "") == (isinstance(result.exception, CommandError), result.stdout)
     assert re.search(r"may ask production for \d{3} paths, .*: calibrate qa first", str(result.exception))
+
+
+def test_an_operation_that_there_is_not_is_answered_with_those_that_there_are() -> None:
+    """As they are written; Submit, which does not only read, is none of them."""
+    for name in ("nonsense", "ordersV2Submit"):
+        result = CliRunner().invoke(cli, ["calibrate", *GIVEN, "--only", name])
+
+        assert 2 == result.exit_code
+        assert f"'{name}' is none of the operations that only read: customerDetails, customersValidate, " in result.stderr
+        assert "--only OPERATION" in CliRunner().invoke(cli, ["calibrate", "--help"]).stdout
+
+
+def test_an_operation_is_named_in_any_letter_case(odd: Sandbox, calibrate: Callable[..., tuple[int, Any]]) -> None:
+    """As in the setting of its path."""
+    _, told = calibrate(odd.url, *GIVEN, "--only", "ORDERSLIST")
+
+    assert "ordersList" in [operation["operation"] for operation in told["operations"]]

@@ -29,14 +29,27 @@ if TYPE_CHECKING:
     from worker.cli.calibrate.search import Finding
     from worker.settings import Settings
 
-OPERATION = click.Choice([question.operation for question in QUESTIONS], case_sensitive=False)
+
+def _operations(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """The ids of operations that only read, given in any letter case, as they are written everywhere else."""
+    ids = {question.operation.casefold(): question.operation for question in QUESTIONS}
+    for name in given:
+        if name.casefold() not in ids:
+            raise click.BadParameter(f"{name!r} is none of the operations that only read: {', '.join(ids.values())}")
+    return tuple(ids[name.casefold()] for name in given)
 
 
 @click.command()
 @click.option("--customer", required=True, metavar="CODE", help="Code of a customer that SIPS has.")
 @click.option("--order", metavar="ID", help="SIPS' id of an order of this customer, best a delivered one.")
 @click.option("--invoice", metavar="NUMBER", help="Number of an invoice of this customer.")
-@click.option("--only", type=OPERATION, multiple=True, help="Only this operation and what it needs; can be repeated.")
+@click.option(
+    "--only",
+    metavar="OPERATION",
+    multiple=True,
+    callback=_operations,
+    help="Only this operation and what it needs; can be repeated.",
+)
 @click.option("--save", metavar="FOLDER", help="Keep a sample of each answer there, without personal data.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every path that was tried.")
 @click.option("--yes", is_flag=True, help="Go on in production as well.")

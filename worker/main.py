@@ -157,8 +157,10 @@ def make_pipeline(
     ledger = Ledger(store)
     lookup = Lookup(ledger, Controls(store), settings)
     endings = Endings(publisher, settings, blobs)
-    published = housekeeping.published
-    orders = Orders(ledger=ledger, client=client, lookup=lookup, endings=endings, published=published, settings=settings)
+    published, clock = housekeeping.published, housekeeping.clock
+    orders = Orders(
+        ledger=ledger, client=client, lookup=lookup, endings=endings, published=published, clock=clock, settings=settings
+    )
     ticks = Ticks(
         ledger=ledger,
         timers=Timers(store),

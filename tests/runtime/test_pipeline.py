@@ -322,7 +322,8 @@ def test_an_order_that_expires_while_its_token_is_fetched_is_not_sent(
 
         def authorize(self, _deadline: object) -> None:
             """As `SipsClient.authorize`."""
-            time.sleep(max((expiry - datetime.now(UTC)).total_seconds(), 0.0))
+            while store.now() <= expiry.timestamp():
+                time.sleep(0.01)
             for _ in range(copies):
                 make(recorder, Client()).execute(
                     deliver("sips.order.submit", payload("PO-1"), "sips.orders", redelivered=True, headers=headers)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.cli.fleet_token import kept
+from worker.runtime.clock import StoreClock
 from worker.runtime.lookup import Lookup
 from worker.runtime.order_words import duration
 from worker.settings import SettingsError
@@ -43,13 +44,23 @@ def look_at_store(settings: Settings) -> bool:
         with contextlib.closing(Store(settings.database_url.get_secret_value())) as store:
             check(store)
             _say(OK, "store", f"it answers, and its tables are those of this release ({store.id})")
+            _say_clock(store)
             _say_orders(Ledger(store))
             _say_control(settings, Controls(store))
             _say_credentials(settings, store)
             return _timers_are_in_time(Timers(store))
     except StoreError as error:
-        _say(WRONG, "store", f"{error}; check DATABASE_URL")
+        _say(WRONG, "store", str(error))
         return False
+
+
+def _say_clock(store: Store) -> None:
+    clock = StoreClock()
+    clock.look(store)
+    if clock.is_far_off:
+        which = "behind" if clock.behind > 0 else "ahead of"
+        advice = "see that both hosts synchronise their clocks (NTP); expirytime goes by the database's, log lines by this one"
+        _say(NOTE, "clock", f"this host's is {duration(abs(clock.behind))} {which} the database's: {advice}")
 
 
 def _say_orders(ledger: Ledger) -> None:
@@ -102,7 +113,7 @@ def control_look(settings: Settings, po_number: str) -> bool:
             sips = Sips(SipsClient(settings, tokens), Deadline.after(settings.sips_call_seconds))
             look = lookup.control(sips, po_number)
     except StoreError as error:
-        _say(WRONG, "store", f"{error}; check DATABASE_URL")
+        _say(WRONG, "store", str(error))
         return False
     except SipsError as error:
         _say(WRONG, "order list", f"{error.code}: {error}; the look says nothing, repeat it")

@@ -28,4 +28,4 @@ def opened_store(settings: Settings) -> Iterator[Store]:
         with contextlib.closing(Store(settings.database_url.get_secret_value())) as store:
             yield store
     except StoreError as error:
-        raise Refusal(f"the store cannot be used: {error}; check DATABASE_URL", status=CANNOT) from None
+        raise Refusal(f"the store cannot be used: {error}", status=CANNOT) from None

@@ -5,7 +5,6 @@ Headers come from publishers as well: whatever stands in them is read without tr
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from worker.messaging import ladder, topology
@@ -34,9 +33,9 @@ def count(delivery: Delivery, header: str) -> int:
     return min(value, MAX_COUNT) if isinstance(value, int) and value > 0 else 0
 
 
-def has_expired(command: Command, delivery: Delivery) -> bool:
-    """Whether a command's time was up, by its own word or because the broker had set it aside for that."""
-    late = command.expires_at is not None and command.expires_at <= datetime.now(UTC)
+def has_expired(command: Command, delivery: Delivery, now: float) -> bool:
+    """Whether a command's time was up at a time of the database's, or because the broker had set it aside for that."""
+    late = command.expires_at is not None and command.expires_at.timestamp() <= now
     return late or bool(_headers(delivery).get(EXPIRED))
 
 

@@ -1,7 +1,7 @@
 """One thread per process that keeps things going.
 
-Timers become ticks, published events are marked, the store is probed, what somebody deleted of the topology is put back, and
-the store and the blob store are cleared of what they were to keep for long enough.
+Timers become ticks, published events are marked, the store is probed and its clock read, what somebody deleted of the topology
+is put back, and the store and the blob store are cleared of what they were to keep for long enough.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from worker.messaging.connection import unwatched
 from worker.messaging.keeper import LOOK_SECONDS
 from worker.messaging.publisher import PublishError, PublishTimeoutError
 from worker.ops.seldom import Seldom
+from worker.runtime.clock import StoreClock
 from worker.runtime.ticks import CLAIM_SECONDS, tick
 from worker.store.errors import StoreError
 from worker.store.ledger import Ledger
@@ -48,6 +49,10 @@ STORE_LINE_SECONDS = 60.0
 
 #: Seconds between two looks at the topology; half as much or as little again.
 TOPOLOGY_SECONDS = 60.0
+
+#: Seconds between two looks at the database's clock, and between two lines that say that this host's is another.
+CLOCK_SECONDS = 60.0
+CLOCK_LINE_SECONDS = 3_600.0
 
 #: Timers that one round claims at most.
 CLAIM_LIMIT = 100
@@ -84,6 +89,9 @@ class Housekeeping:
         repair: declares the topology again; does not raise.
         settings: of the process.
         beat: told that the rounds go on, and for how many seconds the next step may take.
+
+    Attributes:
+        clock: of the store, as of the last look at it.
     """
 
     def __init__(
@@ -98,6 +106,9 @@ class Housekeeping:
         beat: Beat = unwatched,
     ) -> None:
         self._store = store
+        self.clock = StoreClock()
+        self._clock_due = 0.0
+        self._may_tell_of_clock = Seldom(CLOCK_LINE_SECONDS)
         self._ledger = Ledger(store)
         self._timers = Timers(store)
         self._retention = Retention(store)
@@ -152,6 +163,8 @@ class Housekeeping:
             self._look_at_topology()
             check(self._store)
             self._may_tell_of_store = Seldom(STORE_LINE_SECONDS)
+            if time.monotonic() >= self._clock_due:
+                self._look_at_clock()
             self._on_store(True)
             self._mark()
             if self._publisher.is_up:
@@ -174,6 +187,17 @@ class Housekeeping:
             self._beat(NAME, LOOK_SECONDS)
             self._repair()
             self._repair_at = time.monotonic() + _until_next_look()
+
+    def _look_at_clock(self) -> None:
+        """Before the gates open: the first command of a process is judged by the store's clock as well."""
+        self.clock.look(self._store)
+        self._clock_due = time.monotonic() + CLOCK_SECONDS
+        if self.clock.is_far_off and self._may_tell_of_clock():
+            log.warning(
+                "this host's clock is not the database's; expirytime goes by the database's",
+                seconds_behind=round(self.clock.behind, 1),
+                check="that both hosts synchronise their clocks (NTP); events and log lines have this host's time",
+            )
 
     def _mark(self) -> None:
         with self._lock:

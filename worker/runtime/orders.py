@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from worker.messaging.envelope import Command
     from worker.runtime.attempt import Attempt
+    from worker.runtime.clock import StoreClock
     from worker.runtime.endings import Endings
     from worker.runtime.lookup import Lookup
     from worker.runtime.outcomes import Problem
@@ -77,6 +78,7 @@ class Orders:
         lookup: of orders at SIPS.
         endings: of attempts.
         published: told the ids of stored events that RabbitMQ has.
+        clock: of the store; reads go by it as well.
         settings: of the process.
     """
 
@@ -88,8 +90,10 @@ class Orders:
         lookup: Lookup,
         endings: Endings,
         published: Callable[[Sequence[str]], None],
+        clock: StoreClock,
         settings: Settings,
     ) -> None:
+        self.clock = clock
         self._ledger = ledger
         self._client = client
         self._lookup = lookup
@@ -111,7 +115,7 @@ class Orders:
             self._refuse(attempt, command, key, payload)
             return
         new = self._new_order(attempt, command, key, payload)
-        if history.has_expired(command, attempt.delivery):
+        if history.has_expired(command, attempt.delivery, self.clock.now()):
             self._refuse(attempt, command, key, problems.expired(command), new)
             return
         if history.may_have_been_sent(attempt.delivery) and self._ledger.find(key) is None and not self._is_absent(attempt, new):
@@ -270,7 +274,7 @@ class Orders:
             problem = problems.duplicate_po()
             order = self._ledger.refuse(new, lambda row: [self._voice.failed(row, problem)])
             self._continue(attempt, command, order)
-        elif claim.claimed and history.has_expired(command, attempt.delivery):
+        elif claim.claimed and history.has_expired(command, attempt.delivery, claim.order.read_at):
             # While it waited for its token; another delivery of it may have found no row meanwhile, and have said so.
             self._give_up(attempt, claim.order, problems.expired(command))
         elif claim.claimed:

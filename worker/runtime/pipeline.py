@@ -206,7 +206,7 @@ class Pipeline:
 
     def _read(self, attempt: Attempt, command: Command, handler: Handler) -> None:
         """A command that changes nothing at SIPS: it may be carried out as often as it takes."""
-        if history.has_expired(command, attempt.delivery):
+        if history.has_expired(command, attempt.delivery, self._orders.clock.now()):
             self._endings.fail(attempt, command, problems.expired(command))
             return
         try:

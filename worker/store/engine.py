@@ -121,6 +121,16 @@ class Store:
             raise SchemaBehind(f"{self.name} has no tables of sips-worker yet; run `sips-worker migrate`")
         return found
 
+    def now(self) -> float:
+        """The database's clock, in seconds since 1970.
+
+        Raises:
+            StoreError: The store cannot be used.
+        """
+        with self.read() as connection:
+            seconds: float = connection.execute(select(schema.now())).scalar_one()
+        return seconds
+
     def close(self) -> None:
         """Close what is open; what a thread still uses is closed when it is done."""
         self._writers.close()

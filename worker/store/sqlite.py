@@ -128,7 +128,7 @@ class SQLite:
         if self._create:
             self._make_folder()
         elif not self.path.exists():
-            raise SchemaBehind(f"{self.name} does not exist yet; run `sips-worker migrate`")
+            raise SchemaBehind(f"{self.name} does not exist yet; run `sips-worker migrate`, or correct DATABASE_URL")
         connection = sqlite3.connect(
             f"file:{quote(str(self.path))}?mode={'rwc' if self._create else 'rw'}",
             uri=True,

@@ -9,6 +9,7 @@ from tests.orders import aged, orders_url
 from worker.cli.doctor_orders import control_look, look_at_store
 from worker.settings import Settings
 from worker.store.controls import Controls
+from worker.store.engine import Store
 from worker.store.timers import Timers
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from tests.cli.orders.conftest import CommandLine
     from tests.orders import Rows
     from worker.sandbox import Sandbox
-    from worker.store.engine import Store
 
 
 def about_orders(sips_worker: CommandLine) -> list[str]:
@@ -35,6 +35,16 @@ def test_a_store_in_order(store: Store, sips_worker: CommandLine) -> None:
         "  ok  orders: none waits for a person",
         "  ok  timers: none is late",
     ] == about_orders(sips_worker)
+
+
+def test_a_clock_that_is_far_from_the_databases_is_noted(
+    store: Store, sips_worker: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing stops for it, but a publisher's expirytime and the log are then of two minds."""
+    theirs = Store.now
+    monkeypatch.setattr(Store, "now", lambda self: theirs(self) - 240)
+
+    assert about_orders(sips_worker)[1].startswith("  ..  clock: this host's is 4 min ahead of the database's: see that ")
 
 
 def test_what_waits_is_counted(rows: Rows, store: Store, sips_worker: CommandLine) -> None:
@@ -73,7 +83,7 @@ def test_a_store_that_cannot_be_used_is_said_with_its_reason(sips_worker: Comman
 
     assert 1 == done.status
     assert done.out.splitlines()[-1].startswith("  !!  store: ")
-    assert done.out.splitlines()[-1].endswith("; check DATABASE_URL")
+    assert done.out.splitlines()[-1].endswith("run `sips-worker migrate`, or correct DATABASE_URL")
 
 
 def test_outside_the_sandbox_an_unchecked_list_is_mentioned(

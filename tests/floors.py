@@ -50,8 +50,9 @@ FLOORS: Mapping[str, tuple[str, ...]] = {
         "worker.blobs",
         "worker.ops",
         "worker.settings",
+        "worker.seldom",
     ),
-    "worker.messaging": ("worker", "worker.settings"),
+    "worker.messaging": ("worker", "worker.settings", "worker.seldom"),
     "worker.sips": ("worker", "worker.settings"),
     "worker.store": ("worker", "worker.settings"),
     "worker.blobs": ("worker", "worker.settings"),
@@ -61,6 +62,7 @@ FLOORS: Mapping[str, tuple[str, ...]] = {
     "worker.sandbox": ("worker.settings",),
     "worker.local": ("worker.settings",),
     "worker.settings": (),
+    "worker.seldom": (),
     "worker": (),
 }
 

@@ -16,8 +16,8 @@ import pika.exceptions
 import structlog
 
 from worker.messaging import header_tables
-from worker.messaging.repeats import Repeats
 from worker.messaging.wire import WireConnection
+from worker.seldom import Seldom
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,7 +97,7 @@ class ConnectionThread:
         self._stopping = threading.Event()
         self._connection: WireConnection | None = None
         self._is_up = False
-        self._repeats = Repeats()
+        self._may_tell = Seldom()
         self._calls: deque[Callable[[], None]] = deque()
         self._wake_sent = False
         self._lock = threading.Lock()
@@ -174,7 +174,7 @@ class ConnectionThread:
         def opened(connection: Connection) -> None:
             nonlocal was_up
             was_up = self._is_up = True
-            self._repeats.forget()
+            self._may_tell.forget()
             log.info("connected to RabbitMQ", connection=self.name)
             self._watch(bytes_seen=-1, missed=0)
             self._on_up(connection)
@@ -212,7 +212,7 @@ class ConnectionThread:
         """What is in the way of a connection is said once a minute, though it is tried every few seconds."""
         if was_up:
             log.warning("lost the connection to RabbitMQ", connection=self.name, error=error)
-        elif self._repeats.is_news(error):
+        elif self._may_tell(error):
             check = "is RabbitMQ running, and is AMQP_URL right? It is tried again until it works"
             log.warning("cannot connect to RabbitMQ", connection=self.name, error=error, check=check)
 

@@ -11,8 +11,8 @@ import structlog
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
 from worker.messaging.connection import describe, parameters
-from worker.messaging.repeats import Repeats
 from worker.messaging.topology import TopologyError
+from worker.seldom import Seldom
 
 if TYPE_CHECKING:
     from worker.messaging.topology import Topology
@@ -37,7 +37,7 @@ class TopologyKeeper:
         self._wanted = 1
         self._done = 0
         self._refusal: TopologyError | None = None  # of the right to configure, on this connection to RabbitMQ
-        self._repeats = Repeats()
+        self._may_tell = Seldom()
         self._failures = 0
         self._failure: Exception = TopologyError("not looked at yet")
 
@@ -73,7 +73,7 @@ class TopologyKeeper:
                 self._tell(error)
                 raise
             self._done = target
-            self._repeats.forget()
+            self._may_tell.forget()
 
     def _tell(self, error: Exception) -> None:
         """Every queue's thread asks each second, and one line is enough for all of them.
@@ -83,7 +83,7 @@ class TopologyKeeper:
         if isinstance(error, pika.exceptions.AMQPConnectionError):
             return
         text = str(error) if isinstance(error, TopologyError) else describe(error)
-        if self._repeats.is_news(text):
+        if self._may_tell(text):
             log.error("the topology is not in place; trying again", error=text)
 
     def _look(self) -> None:

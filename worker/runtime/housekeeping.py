@@ -17,9 +17,9 @@ from worker.blobs import BlobError
 from worker.messaging.connection import unwatched
 from worker.messaging.keeper import LOOK_SECONDS
 from worker.messaging.publisher import PublishError, PublishTimeoutError
-from worker.ops.seldom import Seldom
 from worker.runtime.clock import StoreClock
 from worker.runtime.ticks import CLAIM_SECONDS, tick
+from worker.seldom import Seldom
 from worker.store.errors import StoreError
 from worker.store.ledger import Ledger
 from worker.store.migrate import check
@@ -43,9 +43,6 @@ ROUND_SECONDS = 1.0
 #: What the loop is called where its progress is watched, and the seconds that a database which hangs may cost a round.
 NAME = "housekeeping"
 STORE_SECONDS = 30.0
-
-#: Seconds between two lines that say that the store cannot be used.
-STORE_LINE_SECONDS = 60.0
 
 #: Seconds between two looks at the topology; half as much or as little again.
 TOPOLOGY_SECONDS = 60.0
@@ -117,7 +114,7 @@ class Housekeeping:
         self._blobs_due = 0.0
         self._publisher = publisher
         self._on_store = on_store
-        self._may_tell_of_store = Seldom(STORE_LINE_SECONDS)
+        self._may_tell_of_store = Seldom()
         self._repair = repair
         self._repair_at = time.monotonic() + _until_next_look()
         self._settings = settings
@@ -162,7 +159,7 @@ class Housekeeping:
         try:
             self._look_at_topology()
             check(self._store)
-            self._may_tell_of_store = Seldom(STORE_LINE_SECONDS)
+            self._may_tell_of_store.forget()
             if time.monotonic() >= self._clock_due:
                 self._look_at_clock()
             self._on_store(True)

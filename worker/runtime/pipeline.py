@@ -19,11 +19,11 @@ from worker.messaging.delivery import Disposition
 from worker.messaging.envelope import EnvelopeError, parse
 from worker.messaging.publisher import PublishError, RefusedError, UnroutableError
 from worker.ops.crash_points import reached
-from worker.ops.seldom import Seldom
 from worker.runtime import history, outcomes, poison, problems, retry
 from worker.runtime.attempt import Attempt
 from worker.runtime.payload import guess_identity
 from worker.runtime.ticks import is_tick
+from worker.seldom import Seldom
 from worker.sips import Deadline, Sips, SipsError, Unreadable
 from worker.store.errors import RowAhead, StoreError
 
@@ -50,12 +50,11 @@ GIVE_BACK_SECONDS = 1.0
 #: Header that counts how often a command was put off: there was no use in carrying it out, for no fault of its own.
 PUT_OFF = "sips-put-off"
 
-#: What a person can do where RabbitMQ takes no message of a kind, and the seconds between two lines that say so.
+#: What a person can do where RabbitMQ takes no message of a kind.
 REFUSED_ADVICE = (
     "if it names sips.events: a queue that is bound for this event is full and rejects (x-overflow: reject-publish), or may not "
     "be written to: let its consumer catch up, raise its limit or use drop-head; else run `sips-worker doctor`"
 )
-REFUSED_LINE_SECONDS = 60.0
 
 #: The same where the blob store keeps nothing.
 BLOB_ADVICE = "run `sips-worker doctor`; what is too large for an event cannot be told before that is mended"
@@ -99,8 +98,8 @@ class Pipeline:
         self._on_store_down = on_store_down
         self._random = random.Random()  # noqa: S311 - jitter, no secret
         self._policy = retry.Policy.of(settings)
-        self._may_tell_of_refusal = Seldom(REFUSED_LINE_SECONDS)
-        self._may_tell_of_blobs = Seldom(REFUSED_LINE_SECONDS)
+        self._may_tell_of_refusal = Seldom()
+        self._may_tell_of_blobs = Seldom()
 
     def execute(self, delivery: Delivery) -> None:
         """Carry a delivery to its end and set its disposition; never raises."""

@@ -37,6 +37,7 @@ class Evidence:
         events: all of `sips.events`, in the order in which they came.
         at_sips: the sandbox's orders.
         crashed: PO numbers of orders that were under way in a process at the moment of its SIGKILL.
+        kept: the addresses of files to what they hold (sha256); None = not looked at yet.
     """
 
     commands: Mapping[str, Command]
@@ -44,6 +45,7 @@ class Evidence:
     events: Sequence[dict[str, Any]]
     at_sips: Sequence[dict[str, Any]]
     crashed: frozenset[str] = frozenset()
+    kept: Mapping[str, str] | None = None
 
 
 @dataclass(slots=True)
@@ -114,6 +116,7 @@ def judge(evidence: Evidence) -> Verdict:
         if command.type == SUBMIT and outcomes[command.id]:
             _compare(verdict, command, outcomes[command.id], placed.get(command.po or ""))
     _look_for_unannounced(verdict, evidence, outcomes, placed)
+    _look_for_files(verdict, evidence, outcomes)
     unanswered = {order["poNumber"] for order in evidence.at_sips if not order["answered"]}
     verdict.crashed_while_sending = len(evidence.crashed & unanswered)
     return verdict
@@ -210,6 +213,16 @@ def _look_for_unannounced(
         if order["listed"] and (number, order["orderId"]) not in announced:
             verdict.lost += 1
             verdict.problems.append(f"lost: {CONFIRMED} of order {order['orderId']} (PO {number})")
+
+
+def _look_for_files(verdict: Verdict, evidence: Evidence, outcomes: Mapping[str, list[dict[str, Any]]]) -> None:
+    """Every file that an outcome refers to is there, whole."""
+    for command_id in evidence.commands if evidence.kept is not None else ():
+        for outcome in outcomes[command_id]:
+            file = outcome["data"].get("result") or {}
+            if (address := file.get("dataref")) and file["sha256"] != (evidence.kept or {}).get(address):
+                verdict.lost += 1
+                verdict.problems.append(f"lost: the file {address} of {outcome['type']} {command_id}")
 
 
 def _end(outcome: dict[str, Any]) -> str:

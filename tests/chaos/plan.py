@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 __all__ = [
     "ABSENCE_SECONDS",
     "CALL_SECONDS",
+    "LARGE",
     "LISTED_AFTER",
+    "READS",
     "Command",
     "Disturbance",
     "Kind",
@@ -28,7 +30,24 @@ __all__ = [
     "make",
 ]
 
-SUBMIT, PRICES, DELIVERY = "sips.order.submit", "sips.pricing.fetch", "sips.delivery.get"
+SUBMIT = "sips.order.submit"
+
+#: What is read: some of each area and of each queue, by the documented requests; the last has a file that the events refer to.
+READS = (
+    "sips.pricing.fetch",
+    "sips.delivery.get",
+    "sips.order.get",
+    "sips.customer.validate",
+    "sips.branch.customer_locations",
+    "sips.product.units",
+    "sips.invoice.list",
+    "sips.invoice.pdf",
+    "sips.delivery.proof",
+    "sips.branch.products",
+)
+
+#: How SIPS answers the last, whatever else it does: with more than stands in an event.
+LARGE = {"large": {"mib": 1.1, "operations": ["activeBranchProducts"]}}
 
 #: Seconds that the workers wait for SIPS, and after which they may say that an order is not there (their settings).
 CALL_SECONDS, ABSENCE_SECONDS = 3.0, 14.0
@@ -217,8 +236,7 @@ def _order(chance: Random) -> Command:
 
 def _reads(chance: Random, number: int) -> Iterator[Publication]:
     for _ in range(number):
-        kind: str = chance.choice((PRICES, DELIVERY))
-        read = Command(_id(chance), kind, chance.choice(("structured", "binary", "plain")))
+        read = Command(_id(chance), chance.choice(READS), chance.choice(("structured", "binary", "plain")))
         at = chance.random()
         yield Publication(at, read)
         if chance.random() < 0.05:

@@ -12,6 +12,7 @@ from tests.acceptance.conftest import example
 from tests.chaos import plan as plans
 from tests.chaos.judge import SOURCE
 from tests.chaos.plan import When
+from tests.handlers.commands import CASES
 from worker.client import ClientError, CommandClient
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ __all__ = ["publish_all"]
 
 #: Seconds between two looks at what SIPS works on, and between two tries to publish.
 LOOK_SECONDS = 0.3
+
+#: The documented requests, by command type.
+PAYLOADS: dict[str, Any] = {case.type: case.payload for case in CASES}
 
 
 def publish_all(plan: Plan, started: float, url: str, sandbox: Sandbox, published: Counter[str]) -> None:
@@ -98,8 +102,8 @@ class Publisher:
 
 
 def _payload(command: Command) -> Any:
-    """The documented example, under the order's own PO number."""
+    """The documented request, an order's under its own PO number."""
     if command.type == plans.SUBMIT:
         order: dict[str, Any] = example("ordersV2Submit.request")
         return order | {"poDetails": order["poDetails"] | {"poNumber": command.po}}
-    return example("productsV2Price.request") if command.type == plans.PRICES else {"orderId": "35818786"}
+    return PAYLOADS[command.type]

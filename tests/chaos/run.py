@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ from worker.messaging.topology import DEAD, UNROUTED
 from worker.store.migrate import migrate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from tests.chaos.plan import Plan
@@ -49,6 +50,9 @@ SETTINGS = FAST | {
     "ABSENCE_AFTER_TROUBLE_SECONDS": "3",
     "LOOK_SECONDS": "[1, 1, 2]",
 }
+
+#: Where somebody would open the workers' files.
+FILES_URL = "https://files.example"
 
 #: Seconds between two lines of progress.
 PROGRESS_SECONDS = 5.0
@@ -95,6 +99,7 @@ def run(plan: Plan, surroundings: Surroundings, *, broken: str | None = None) ->
         sandbox = stack.enter_context(Sandbox(surroundings.folder))
         tap = stack.enter_context(Tap(node.url))
         settings = SETTINGS | {"AMQP_URL": broker_url, "DATABASE_URL": through_url, "SIPS_BASE_URL": sandbox.url}
+        settings |= {"BLOB_FOLDER": str(_files(surroundings.folder)), "BLOB_BASE_URL": FILES_URL}
         fleet = stack.enter_context(Fleet(_maker(surroundings.folder, settings, broken), WORKERS, sandbox))
         disturber = Disturber(surroundings, fleet, to_broker, to_database)
         return Run(plan, surroundings, sandbox, tap, fleet, disturber).execute()
@@ -105,6 +110,13 @@ def _prepare(node: RabbitMQNode) -> None:
     with channel(node.url) as opened:
         make_topology().declare(opened)
     purge(node.url)
+
+
+def _files(folder: Path) -> Path:
+    """Where the workers keep what is too large for an event."""
+    files = folder / "files"
+    files.mkdir(exist_ok=True)
+    return files
 
 
 def _maker(folder: Path, settings: dict[str, str], broken: str | None) -> Callable[[int], Worker]:
@@ -179,10 +191,10 @@ class Run:
         for phase in self.plan.phases:
             self._wait_until(phase.at)
             self.phase = phase.name
-            self.sandbox.set_faults(**phase.faults)
+            self.sandbox.set_faults(**plans.LARGE, **phase.faults)
         self._wait_until(self.plan.seconds)
         self.phase = "well"
-        self.sandbox.set_faults()
+        self.sandbox.set_faults(**plans.LARGE)
 
     # The end.
 
@@ -207,7 +219,7 @@ class Run:
         rows = (line.split("\t") for line in listed.splitlines() if line.startswith("sips."))
         return {name: int(number) for name, number in rows if int(number) and name not in {DEAD, UNROUTED}}
 
-    def _judge(self) -> Verdict:
+    def _judge(self, kept: Mapping[str, str] | None = None) -> Verdict:
         return judge(
             Evidence(
                 commands=self.plan.commands,
@@ -215,11 +227,13 @@ class Run:
                 events=self.tap.events,
                 at_sips=self.sandbox.orders(),
                 crashed=frozenset(self.fleet.crashed),
+                kept=kept,
             )
         )
 
     def _report(self, left: dict[str, int], statuses: list[int]) -> Report:
-        verdict = self._judge()
+        kept = _files(self.surroundings.folder).iterdir()
+        verdict = self._judge({f"{FILES_URL}/{file.name}": sha256(file.read_bytes()).hexdigest() for file in kept})
         done = self.done
         figures = Figures.of(
             verdict,

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from tests.chaos.judge import CONFIRMED, SOURCE, Evidence, Verdict, judge
-from tests.chaos.plan import DELIVERY, SUBMIT, Command
+from tests.chaos.plan import READS, SUBMIT, Command
 from worker.messaging.events import outcome_id
 
 ORDER = Command("order", SUBMIT, "structured", "PO-1")
 RIVAL = Command("rival", SUBMIT, "structured", "PO-2", key="order")
 TWIN = Command("twin", SUBMIT, "structured", "PO-1", key="order")
-READ = Command("read", DELIVERY, "plain")
+READ = Command("read", READS[-1], "plain")
 
 AT_SIPS = {"poNumber": "PO-1", "orderId": "40000000", "answered": True, "listed": True, "dropped": False}
 
@@ -171,3 +171,16 @@ def test_a_crash_hit_an_order_that_sips_has_and_could_answer_nobody(answered: bo
     judged = verdict(ORDER, events=[succeeded(), confirmed()], at_sips=orders, crashed=frozenset({"PO-1", "PO-9"}))
 
     assert crashed == judged.crashed_while_sending
+
+
+@pytest.mark.parametrize(
+    ("kept", "lost"), [(None, 0), ({"a": "digest"}, 0), ({"a": "another"}, 1), ({"b": "digest"}, 1), ({}, 1)]
+)
+def test_a_file_that_an_outcome_refers_to_must_be_there(kept: dict[str, str] | None, lost: int) -> None:
+    """Whole; of one that stands in the event itself there is nothing to look at."""
+    large = outcome(READ, "succeeded", {"result": {"dataref": "a", "sha256": "digest"}})
+    small = outcome(READ, "succeeded", {"result": {"dataref": None, "sha256": "other"}})
+
+    judged = judge(Evidence({READ.id: READ}, {READ.id: 1}, [large, small], [], kept=kept))
+
+    assert (lost, lost) == (judged.lost, len(judged.problems))

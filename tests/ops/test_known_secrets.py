@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus, unquote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.ops.known_secrets import MAX_LEARNT, MIN_LENGTH, KnownSecrets, register_secret
@@ -52,7 +52,6 @@ def cleaned(secret: str, text: str) -> str:
     return text
 
 
-@settings(deadline=None)
 @given(
     secret=SECRETS,
     escapes=st.lists(st.sampled_from(ESCAPES), max_size=3),
@@ -69,21 +68,18 @@ def test_a_secret_is_found_however_it_is_escaped(
     assert cleaned(secret, f"<{spelled}>") == "<[redacted]>"
 
 
-@settings(deadline=None)
 @given(secret=SECRETS)
 def test_a_secret_is_found_in_the_repr_of_bytes(secret: str) -> None:
     """What a library logs as `b'…'` shows no secret."""
     assert cleaned(secret, repr(f"<{secret}>".encode())) in {"b'<[redacted]>'", 'b"<[redacted]>"'}
 
 
-@settings(deadline=None)
 @given(secret=SECRETS)
 def test_a_secret_is_found_in_html(secret: str) -> None:
     """A gateway's error page that quotes the request shows no secret."""
     assert cleaned(secret, f"<{html.escape(secret)}>") == "<[redacted]>"
 
 
-@settings(deadline=None)
 @given(secret=SECRETS, before=st.binary(max_size=4), after=st.binary(max_size=4), url_safe=st.booleans(), percent=st.booleans())
 def test_a_secret_is_found_in_base64(secret: str, before: bytes, after: bytes, url_safe: bool, percent: bool) -> None:
     """Whatever stands before and after it in the encoded bytes, none of its own is left."""

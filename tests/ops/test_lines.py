@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 import pytest
 import structlog
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from structlog.dev import ConsoleRenderer
 
@@ -125,7 +125,6 @@ def test_a_value_that_holds_itself_can_be_logged() -> None:
     assert rendered(value=circle)["value"] == "[[...]]"
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(), st.recursive(st.integers() | st.text() | st.binary() | st.floats(), st.lists), max_size=5))
 def test_any_event_becomes_one_line_of_json(fields: dict[str, Any]) -> None:
     """Whatever names and values: one line, parsable, with our fields."""

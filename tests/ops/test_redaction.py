@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.ops.known_secrets import KNOWN
@@ -142,7 +142,6 @@ def test_a_text_that_only_speaks_of_secrets_is_left(text: str) -> None:
     assert text == redacted(text)
 
 
-@settings(deadline=None)
 @given(VALUES)
 def test_a_line_stays_json_and_an_unsuspicious_value_stays_itself(value: Any) -> None:
     """Whatever is logged, the line can be parsed; without a word of suspicion it is not touched."""
@@ -154,7 +153,6 @@ def test_a_line_stays_json_and_an_unsuspicious_value_stays_itself(value: Any) ->
         assert line == result
 
 
-@settings(deadline=None)
 @given(
     st.text(max_size=20),
     st.sampled_from(["Token", "secrets", "passwd_2", "PWD", "credential", "bearer", "auth", "Cookie", "authorization"]),

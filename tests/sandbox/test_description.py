@@ -69,7 +69,7 @@ def excluded(operation: str) -> list[Any]:
 def test_every_answer_is_one_of_the_description(caller: Caller, operation: str, mode: GenerationMode) -> None:
     """Its status is documented, its body has that status's shape, nothing breaks, and nothing is told without a token."""
 
-    @settings(max_examples=8, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=8, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(case=DESCRIBED[operation].as_strategy(generation_mode=mode))
     def answers(case: Any) -> None:
         headers = {"Authorization": f"Bearer {caller.token}"}

@@ -482,7 +482,7 @@ def replaced(value: Any, path: tuple[Any, ...], other: Any) -> Any:
     return changed
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), chosen=st.sampled_from(BODIES))
 def test_whatever_stands_anywhere_in_a_request_gets_a_documented_answer(
     data: st.DataObject, chosen: tuple[str, str, str]

@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.sandbox import wire
@@ -118,7 +118,6 @@ def test_what_is_no_request_is_told(sent: bytes, message: str) -> None:
     assert message == str(caught.value)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=60), st.integers(0, len(PUT)), st.integers(0, 20))
 def test_whatever_bytes_come_are_read_or_told(junk: bytes, at: int, cut: int) -> None:
     """Also in the middle of what would be a request."""

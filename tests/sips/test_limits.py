@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.amqp import eventually
@@ -126,7 +126,6 @@ def test_a_call_that_fails_gives_its_place_back() -> None:
         assert not held.free
 
 
-@settings(deadline=None)
 @given(
     per_second=st.floats(0.1, 1000),
     pauses=st.lists(st.floats(0, 5), min_size=1, max_size=30),

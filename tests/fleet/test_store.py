@@ -12,6 +12,9 @@ from tests.fleet.conftest import PROCESSES
 from worker.store.schema import now
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from tests.fleet.conftest import Fleet
 
 THREADS = 4
@@ -24,8 +27,22 @@ def soak(*names: str) -> list[object]:
     return [pytest.param(name, marks=pytest.mark.soak) for name in names]
 
 
-def assert_they_share_one_again(fleet: Fleet) -> None:
-    """The store still has the token that SIPS has revoked: it is replaced once for all."""
+def assert_no_call_fails(fleet: Fleet, without_store: Callable[[], AbstractContextManager[object]]) -> None:
+    """In the middle of load the store is of no use, and SIPS revokes the token: each process replaces it once.
+
+    The store still has the token that SIPS has revoked: when it is back, that one is replaced once for all.
+    """
+    fleet.cold(sips_token_min_age_seconds=0)
+    with fleet.load(threads=THREADS) as ends:
+        fleet.go_on()
+        with without_store():
+            fleet.go_on()
+            assert {"200": 1} == fleet.asked
+            fleet.forget()
+            fleet.go_on()
+            assert {"200": 1 + PROCESSES} == fleet.asked
+        fleet.go_on()
+    assert {"ok": ends.total()} == ends
     assert {"200": 1 + PROCESSES} == fleet.asked
     fleet.anew(sips_token_min_age_seconds=0)
     assert {"ok": PROCESSES * THREADS} == fleet.run(threads=THREADS, calls=1)
@@ -43,35 +60,13 @@ def test_without_the_store_each_process_fetches_one(fleet: Fleet) -> None:
 @among(["postgresql", *soak("namespaces")])
 def test_a_store_that_goes_away_and_comes_back_fails_no_call(fleet: Fleet) -> None:
     """Each process replaces a token that SIPS revokes meanwhile once."""
-    fleet.cold(sips_token_min_age_seconds=0)
-    with fleet.load(threads=THREADS) as ends:
-        fleet.go_on()
-        with fleet.surroundings.away():
-            fleet.go_on()
-            assert {"200": 1} == fleet.asked
-            fleet.forget()
-            fleet.go_on()
-            assert {"200": 1 + PROCESSES} == fleet.asked
-        fleet.go_on()
-    assert {"ok": ends.total()} == ends
-    assert_they_share_one_again(fleet)
+    assert_no_call_fails(fleet, fleet.surroundings.away)
 
 
 @among(["postgresql", *soak("sqlite", "namespaces")])
 def test_a_store_that_hangs_in_the_middle_of_load_fails_no_call(fleet: Fleet) -> None:
     """Neither while the token is good, nor when SIPS revokes it: each process replaces it once."""
-    fleet.cold(sips_token_min_age_seconds=0)
-    with fleet.load(threads=THREADS) as ends:
-        fleet.go_on()
-        with fleet.surroundings.hanging():
-            fleet.go_on()
-            assert {"200": 1} == fleet.asked
-            fleet.forget()
-            fleet.go_on()
-            assert {"200": 1 + PROCESSES} == fleet.asked
-        fleet.go_on()
-    assert {"ok": ends.total()} == ends
-    assert_they_share_one_again(fleet)
+    assert_no_call_fails(fleet, fleet.surroundings.hanging)
 
 
 @among(["postgresql", *soak("namespaces")])

@@ -64,6 +64,7 @@ __all__ = [
     "make_topology",
     "queues_of_commands",
     "serve_health",
+    "start_logs",
 ]
 
 #: prctl's option that sends a signal to a process whose parent died (linux/prctl.h).
@@ -228,9 +229,8 @@ def serve_health() -> int:
     return health_server.serve(_prepare(), folder)
 
 
-def _prepare() -> Settings:
-    """Settings and logs of a process that was just forked."""
-    settings = settings_module.load()
+def start_logs(settings: Settings) -> None:
+    """Log as the settings say; none of their secrets can be shown from here on."""
     configure_logs(
         settings.log_format,
         environment=settings.sips_environment,
@@ -242,6 +242,12 @@ def _prepare() -> Settings:
             settings.blob_s3_secret_access_key.get_secret_value(),
         ],
     )
+
+
+def _prepare() -> Settings:
+    """Settings and logs of a process that was just forked."""
+    settings = settings_module.load()
+    start_logs(settings)
     return settings
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import click
 import orjson
 
 from worker import settings as settings_module
+from worker.cli.ages import age
 from worker.cli.order_text import as_object, details, heading, outlook, table
 from worker.cli.resolve import resolve
 from worker.cli.store_access import opened_store
@@ -26,22 +26,6 @@ if TYPE_CHECKING:
     from worker.runtime.timeline import Moment
 
 __all__ = ["moments", "orders"]
-
-UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-
-
-def age(_context: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
-    """An age (90s, 15m, 2h, 3d) in seconds.
-
-    Raises:
-        click.BadParameter: it is no age.
-    """
-    if value is None:
-        return None
-    found = re.fullmatch(r"(\d{1,5})([smhd])", value)
-    if not found:
-        raise click.BadParameter(f"{value!r} is no age such as 90s, 15m, 2h or 3d")
-    return float(found[1]) * UNITS[found[2]]
 
 
 @click.group()

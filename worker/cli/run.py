@@ -8,11 +8,9 @@ import sys
 import click
 import dramatiq.cli
 
-from worker import __version__
 from worker import settings as settings_module
-from worker.main import check
+from worker.main import check, start_logs
 from worker.messaging.topology import ORDERS, UNDELIVERED, WORK_QUEUES
-from worker.ops import configure_logs
 from worker.ops.health_reports import temporary_folder
 from worker.ops.health_server import check_address
 from worker.settings import Settings, SettingsError
@@ -41,17 +39,7 @@ def run(queues: str, processes: int | None, threads: int | None) -> None:
     for problem in settings.pairs().unreadable:  # of the next pair: a worker that runs goes on without it as well
         click.secho(f"sips-worker: {problem}; the current pair is used alone", fg="yellow", err=True)
     _check_store(settings, names)
-    configure_logs(
-        settings.log_format,
-        environment=settings.sips_environment,
-        version=__version__,
-        secrets=[
-            *(credentials.client_secret for credentials in settings.credentials()),
-            settings.amqp_url.get_secret_value(),
-            settings.database_url.get_secret_value(),
-            settings.blob_s3_secret_access_key.get_secret_value(),
-        ],
-    )
+    start_logs(settings)
     # The children read their settings from the environment again: what the options said must stand there.
     os.environ.update({name.upper(): str(value) for name, value in given.items()})
     arguments = dramatiq.cli.make_argument_parser().parse_args(

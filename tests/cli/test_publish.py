@@ -103,6 +103,19 @@ def test_a_failure_is_printed_and_is_exit_status_1(shared_url: str, sips_worker:
     assert (1, "invalid-payload", "/orderId") == (done.status, data["type"], data["errors"][0]["pointer"])
 
 
+@pytest.mark.parametrize(
+    ("command_type", "hint"),
+    [("sips.order.lst", "; is sips.order.list meant?"), ("teleport", "; the README has those that there are")],
+)
+def test_a_type_that_this_release_does_not_have_is_said(
+    declared: VirtualHost, sips_worker: CommandLine, command_type: str, hint: str
+) -> None:
+    """It is published all the same: a worker of a newer release may be there."""
+    done = sips_worker.run("publish", command_type, "-", given="{}", AMQP_URL=declared.url)
+
+    assert (0, f"no command of this release is {command_type}{hint}") == (done.status, done.err.splitlines()[0])
+
+
 def test_no_outcome_in_time_is_exit_status_3(declared: VirtualHost, sips_worker: CommandLine) -> None:
     """Nobody works here; the command is published all the same."""
     arguments = ("publish", DELIVERY, "-", "--wait", "--seconds", "0.2", "--id", "three")

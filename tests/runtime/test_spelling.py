@@ -97,9 +97,9 @@ def test_a_result_is_read_from_either_spelling_and_written_in_ours() -> None:
     assert {"customerCode": "B", "poNumber": None, "defaultUom": None} == Row.model_validate({"customerCode": "B"}).model_dump()
 
 
-@pytest.mark.parametrize("payload", [{}, {"limit": 5}, {"customerCode": None, "rowReturnLimit": 5}])
+@pytest.mark.parametrize("payload", [{}, {"limit": 5}, {"customerCode": None, "rowReturnLimit": 5}, {"customer": "A"}])
 def test_filters_ask_for_something(payload: dict[str, Any]) -> None:
-    """A limit alone filters nothing."""
+    """A limit alone filters nothing, and a misspelled filter may list the orders of everybody."""
     assert [("", "give at least one filter beside limit, such as customerCode")] == told(payload)
 
 

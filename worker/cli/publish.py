@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, get_args
 
 import click
 import orjson
 
+import worker
 from worker import settings as settings_module
 from worker.client import CommandClient, Form
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+#: Schemas of every command's payload, each under the command's type.
+CONTRACT = Path(worker.__file__).parent / "contract"
 
 #: The source of commands that a person publishes.
 SOURCE = "sips-worker-cli"
@@ -41,6 +47,7 @@ def publish(
     """
     data = _payload(file)
     url = settings_module.load().amqp_url.get_secret_value()
+    _mind_the_type(command_type)
     with CommandClient(url, source=source, bindings=(f"{command_type}.*",) if wait else ()) as client:
         published = client.publish(command_type, data, command_id=command_id, form=form)
         try:
@@ -51,6 +58,15 @@ def publish(
             sys.exit(INTERRUPTED)
     if wait:
         _print_outcome(outcome, seconds)
+
+
+def _mind_the_type(command_type: str) -> None:
+    """A worker of a newer release may know it, which is waited for; so a slip takes minutes to be answered."""
+    known = {file.name.partition(".payload.")[0] for file in CONTRACT.glob("*.payload.*")}  # to import handlers takes a second
+    if command_type not in known:
+        close = difflib.get_close_matches(command_type, known, n=1)
+        meant = f"; is {close[0]} meant?" if close else "; the README has those that there are"
+        click.secho(f"no command of this release is {command_type}{meant}", fg="yellow", err=True)
 
 
 def _payload(file: BinaryIO) -> Any:

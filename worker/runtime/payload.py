@@ -197,13 +197,13 @@ class Payload(BaseModel):
 
 
 class Filters(Payload):
-    """What to list; at least one filter, as SIPS' answer to none is not known."""
+    """What to list; at least one filter, as SIPS' answer to none is not known, nor to one that is misspelled."""
 
     limit: Limit | None = None
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> Self:
-        if not self.model_dump(exclude_none=True, exclude={"limit"}):
+        if not self.model_dump(exclude_none=True, exclude={"limit", *(self.__pydantic_extra__ or ())}):
             raise ValueError("give at least one filter beside limit, such as customerCode")
         return self
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -233,9 +233,32 @@ def test_a_kept_connection_that_was_closed_is_replaced(operation: Operation) -> 
         client = transport(server.url)
         send(client, LIST)
         assert b"" == kept(client).sock.recv(1, socket.MSG_PEEK)
+        kept(client).idle_since -= transport_module.READ_UNASKED_IDLE
         send(client, operation)
         assert 2 == server.accepted
         assert 2 == len(server.received)
+        client.close()
+
+
+def test_a_read_does_not_ask_after_a_connection_that_was_just_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mutation always does: it is not repeated where that goes wrong."""
+    asked: list[bool] = []
+
+    def ask(connection: Connection) -> bool:
+        asked.append(True)
+        return bool(is_connected.__get__(connection))
+
+    is_connected: Any = Connection.is_connected
+    monkeypatch.setattr(Connection, "is_connected", property(ask))
+    with Server(serve(answer({}))) as server:
+        client = transport(server.url)
+        send(client, LIST)
+        kept(client).idle_since += 3_600
+        send(client, LIST)
+        assert [] == asked
+        send(client, SUBMIT)
+        assert [True] == asked
+        assert 1 == server.accepted
         client.close()
 
 

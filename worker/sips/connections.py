@@ -36,6 +36,7 @@ class Exchange:
         deadline: When the socket is shut down.
         watchdog: Who shuts it down.
         max_idle: How long (seconds) a kept connection may have been idle to be used; 0 asks for a fresh one.
+        unasked_idle: For how long it is taken to be still open, without asking the operating system.
 
     Attributes:
         written: Bytes of the request that were handed to the operating system.
@@ -43,11 +44,12 @@ class Exchange:
         answered: Whether the head of an answer came.
     """
 
-    __slots__ = ("_handle", "_watch", "_watchdog", "answered", "deadline", "max_idle", "reused", "written")
+    __slots__ = ("_handle", "_watch", "_watchdog", "answered", "deadline", "max_idle", "reused", "unasked_idle", "written")
 
-    def __init__(self, deadline: Deadline, watchdog: Watchdog, *, max_idle: float = math.inf) -> None:
+    def __init__(self, deadline: Deadline, watchdog: Watchdog, *, max_idle: float = math.inf, unasked_idle: float = 0.0) -> None:
         self.deadline = deadline
         self.max_idle = max_idle
+        self.unasked_idle = unasked_idle
         self.written = 0
         self.reused = False
         self.answered = False
@@ -92,7 +94,7 @@ class Connection(HTTPConnection):
     _exchange: Exchange | None = None
     #: Second descriptor of the socket: it can be shut down while TLS still owns the first one.
     _handle: socket.socket | None = None
-    _idle_since = 0.0
+    idle_since = 0.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -108,7 +110,7 @@ class Connection(HTTPConnection):
     @property
     def idle_seconds(self) -> float:
         """For how long a kept connection was not used."""
-        return time.monotonic() - self._idle_since
+        return time.monotonic() - self.idle_since
 
     def _new_conn(self) -> socket.socket:
         exchange = self._exchange
@@ -147,7 +149,7 @@ class Connection(HTTPConnection):
         exchange, self._exchange = self._exchange, None
         assert exchange is not None  # noqa: S101
         exchange.hand_back()
-        self._idle_since = time.monotonic()
+        self.idle_since = time.monotonic()
         return self.answer.reusable and not exchange.cut
 
     def close(self) -> None:

@@ -85,10 +85,11 @@ class ConnectionPool:
                 connection = self._idle.pop()
             except IndexError:
                 break
-            if connection.idle_seconds >= exchange.max_idle:
+            idle = connection.idle_seconds
+            if idle >= exchange.max_idle:
                 self._idle.append(connection)  # those below it were idle for longer
                 break
-            if connection.is_connected:
+            if idle < exchange.unasked_idle or connection.is_connected:
                 connection.serve(exchange)
                 return connection
             connection.close()

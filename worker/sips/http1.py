@@ -30,7 +30,7 @@ _NEXT_READ = 65_536
 _MAX_HEAD_BYTES = 65_536
 
 #: What ends a line of a request's head for one server or the other.
-_LINE_END = re.compile(r"\r\n|[\r\n\0]")
+_NOT_IN_A_LINE = re.compile(r"[\r\n\0]")
 
 
 def request_head(method: str, target: str, headers: Mapping[str, str], length: int | None) -> bytes:
@@ -43,9 +43,10 @@ def request_head(method: str, target: str, headers: Mapping[str, str], length: i
     if length is not None:
         lines.append(f"Content-Length: {length}")
     head = "\r\n".join((*lines, "", ""))
-    if " " in target or len(_LINE_END.findall(head)) != len(lines) + 1:
+    line_ends = {head.count("\r\n"), head.count("\r"), head.count("\n")}
+    if " " in target or "\0" in head or line_ends != {len(lines) + 1}:
         named = zip(("target", *headers), (target, *headers.values()), strict=True)
-        culprit = next((name for name, value in named if _LINE_END.search(value)), "target")
+        culprit = next((name for name, value in named if _NOT_IN_A_LINE.search(value)), "target")
         raise ValueError(f"the request's {culprit} holds a line end or a space")
     return head.encode("latin-1")
 

@@ -27,6 +27,8 @@ class Database(Protocol):
     #: Connections of one process: those that write, and those that only read.
     writers: int
     readers: int
+    #: What a statement does where no transaction was begun for it: if it commits as well, its lost answer leaves a doubt.
+    brief_step: Step
 
     def open(self, *, writes: bool) -> Connection:
         """A new connection; one that does not write commits each statement for itself, and can change nothing."""
@@ -37,11 +39,17 @@ class Database(Protocol):
     def begin(self, connection: Connection) -> None:
         """Begin a transaction that writes."""
 
+    def begin_brief(self, connection: Connection) -> None:
+        """Begin what `Statement`s are executed in, past SQLAlchemy; nothing where each is a transaction by itself."""
+
+    def end_brief(self, connection: Connection) -> None:
+        """Commit it."""
+
     def begin_migration(self, connection: Connection) -> None:
         """Begin a transaction that no other migration runs beside, and that may take minutes."""
 
     def is_intact(self, connection: Connection) -> bool:
         """Whether a commit would commit: after a failed statement PostgreSQL answers it with a rollback, and no error."""
 
-    def translate(self, error: BaseException, step: Step) -> StoreError | None:
+    def translate(self, error: BaseException, step: Step, connection: Connection | None = None) -> StoreError | None:
         """What an error of the driver or of SQLAlchemy means for the store; None if it is a fault of our own."""

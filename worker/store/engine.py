@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sqlalchemy import inspect, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,9 +14,10 @@ from worker.store import schema
 from worker.store.connections import Connections
 from worker.store.errors import SchemaBehind, WrongStore
 from worker.store.sqlite import PREFIX, SQLite
+from worker.store.together import Together
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from sqlalchemy import Connection
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from worker.store.database import Database, Dialect, Step
 
 __all__ = ["Store", "read_identity"]
+
+T = TypeVar("T")
 
 
 class Store:
@@ -46,6 +49,7 @@ class Store:
             Connections(self.name, size, partial(self._database.open, writes=writes), self._database.is_fresh)
             for size, writes in ((self._database.writers, True), (self._database.readers, False))
         )
+        self._together = Together(self.name, self._carry_out) if self._database.writers == 1 else None
         self._process: int | None = None
         self._id = ""
 
@@ -71,6 +75,17 @@ class Store:
             StoreError: Nothing was committed.
         """
         return self._transaction(self._database.begin, keep=True)
+
+    def brief(self, work: Callable[[Connection], T]) -> T:
+        """What `work` returns, once it is committed: `Statement`s that hold or fail as one, for what each order needs.
+
+        On SQLite it shares a transaction with others that come at the same time, and may be called anew, in whatever thread. On
+        PostgreSQL there is no transaction but that of a statement, so that it executes one.
+
+        Raises:
+            StoreError: As for `write`.
+        """
+        return self._together.run(work) if self._together is not None else cast("T", self._carry_out([work])[0])
 
     def migration(self) -> AbstractContextManager[Connection]:
         """The same for a migration: it may take minutes, and no other one runs beside it.
@@ -152,6 +167,20 @@ class Store:
             raise
         (self._writers.give_back if keep else self._writers.drop)(connection)
 
+    def _carry_out(self, works: Sequence[Callable[[Connection], Any]]) -> list[Any]:
+        connection = self._take(self._writers)
+        step = self._database.brief_step
+        try:
+            self._database.begin_brief(connection)
+            results = [work(connection) for work in works]
+            step = "committing"
+            self._database.end_brief(connection)
+        except BaseException as error:
+            self._end(self._writers, connection, error, step)
+            raise
+        self._writers.give_back(connection)
+        return results
+
     def _take(self, connections: Connections) -> Connection:
         process = os.getpid()
         if self._process is None:
@@ -168,7 +197,7 @@ class Store:
 
     def _end(self, connections: Connections, connection: Connection, error: BaseException, step: Step) -> None:
         """Roll back, and return the connection or drop it; raise what `error` means, if it is the database's."""
-        translated = self._database.translate(error, step)
+        translated = self._database.translate(error, step, connection)
         if _roll_back(connection) and translated is None:
             connections.give_back(connection)
         else:
@@ -202,6 +231,8 @@ def _roll_back(connection: Connection) -> bool:
     """Whether the connection is in no transaction any more, and can be used again."""
     try:
         connection.rollback()
+        if not connection.invalidated:
+            connection.connection.rollback()  # of a transaction that SQLAlchemy does not know of
     except Exception:  # noqa: BLE001 - whatever is wrong with it, another error is already on its way
         return False
     return not connection.invalidated

@@ -11,15 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ClauseElement, Double, and_, bindparam, delete, func, null, or_, select, true, update
+from sqlalchemy import ClauseElement, and_, delete, func, null, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from worker.store.errors import RowAhead
 from worker.store.orders import ROW_VERSION, Claim, NewOrder, Order, StoredEvent
+from worker.store.recording import COLUMNS, ROW, Step, expected, inserting, moving, writing_down
 from worker.store.schema import events, now, orders, timers
-from worker.store.timers import start_timers, stop_timers
-from worker.store.transitions import FAILED, SETTLED, Event, State, after
+from worker.store.timers import start_timers
+from worker.store.transitions import Event, State, after
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -43,9 +44,6 @@ _SEARCHED = ("key", "command_id", "po_number", "order_id", "queue_id", "transact
 
 #: Gives what is to be said of an order, from its row.
 Say = Callable[[Order], Sequence[StoredEvent]]
-
-_COLUMNS = tuple(field for field in Order.__slots__ if field != "read_at")
-_ROW = (*(orders.c[name] for name in _COLUMNS), orders.c.row_version, now().label("read_at"))
 
 #: The states that this release knows.
 _STATES = frozenset(State)
@@ -83,20 +81,21 @@ class Ledger:
         Raises:
             RowAhead: a newer release wrote the row.
         """
+        write_down = writing_down(new, owner=owner, lease_seconds=lease_seconds)
+        order = self._store.brief(write_down)
+        if order is not None:
+            return Claim(order, claimed=True)
         with self._store.write() as connection:
             while True:
-                lease = {"owner": owner, "lease_seconds": lease_seconds}
-                row = _insert(connection, new, State.SENDING, **lease).first()
-                if row is not None:
-                    return Claim(_order(row), claimed=True)
                 found = _one(connection, orders.c.key == new.key)
                 if found is not None:
                     return self._take(connection, found, new, owner, lease_seconds)
                 other = _one(connection, orders.c.po_claim == new.po_claim)
-                if other is None:
-                    continue  # it was released between the two statements
-                if not self._released(connection, other):
+                if other is not None and not self._released(connection, other):
                     return Claim(other, claimed=False, po_taken=True)
+                order = write_down(connection)  # the number is free by now
+                if order is not None:
+                    return Claim(order, claimed=True)
 
     def _take(self, connection: Connection, found: Order, new: NewOrder, owner: str, lease_seconds: float) -> Claim:
         if found.state is State.SENDING and found.owner == owner:
@@ -156,7 +155,8 @@ class Ledger:
         Args:
             order: as it was read; its state, run and owner must still be the same.
             event: what happens; `worker.store.transitions` has what may.
-            say: gives the events to store with the moved order. Each is published later, if nobody does so before.
+            say: gives the events to store with the moved order, whose times are those that were read. Each is published later, if
+                nobody does so before.
             timers_from_now: kind to seconds: timers of the order that start, in the same transaction.
             timers_to_stop: kinds of its timers that end.
             only_after_lease: whoever sends it must have had its time, by the database's clock.
@@ -165,16 +165,13 @@ class Ledger:
         Raises:
             TransitionError: the event cannot happen in the state that was read.
         """
-        conditions = [orders.c.lease_until < now()] if only_after_lease else []
-        with self._store.write() as connection:
-            moved = _move(connection, order, event, *conditions, **changes)
-            if moved is None:
-                return None
-            said = tuple(say(moved)) if say is not None else ()
-            _say(connection, moved.key, said)
-            stop_timers(connection, moved.key, timers_to_stop)
-            start_timers(connection, moved.key, timers_from_now or {})
-            return Moved(moved, said)
+        state = after(order.state, event, resubmitted=order.resubmitted)
+        said = tuple(say(expected(order, state, changes))) if say is not None else ()
+        started = ({PUBLISH: PUBLISH_SECONDS} if said else {}) | dict(timers_from_now or {})
+        stopped = frozenset(timers_to_stop) - started.keys()
+        step = Step(order, state, changes, said, started, stopped, only_after_lease)
+        moved = self._store.brief(step.taking())
+        return None if moved is None else Moved(moved, said)
 
     def note(self, order: Order, **changes: Any) -> bool:
         """Write down what was seen of an order without moving it; False where it stands elsewhere by now."""
@@ -268,7 +265,7 @@ class Ledger:
         if older_than is not None:
             conditions.append(orders.c.created_at <= now() - older_than)
         newest_first = (orders.c.created_at.desc(), orders.c.key)
-        statement = select(*_ROW).where(and_(true(), *conditions)).order_by(*newest_first).limit(limit)
+        statement = select(*ROW).where(and_(true(), *conditions)).order_by(*newest_first).limit(limit)
         with self._store.read() as connection:
             return [_order(row) for row in connection.execute(statement)]
 
@@ -305,33 +302,19 @@ def _insert(connection: Connection, new: NewOrder, state: State, **values: Any) 
 
 @functools.cache
 def _inserting(dialect: str, state: State) -> ReturningInsert[Any]:
-    """Insert an order that is to be sent, with the seconds of its lease, or one that has ended.
-
-    Made once, as that takes longer than to run it.
-    """
-    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    sent = {"lease_until": now() + bindparam("lease_seconds", type_=Double()), "sent_at": now(), "attempts": 1}
-    values = {
-        "state": state,
-        "row_version": ROW_VERSION,
-        "resubmitted": False,
-        "attempts": 0,
-        "looks": 0,
-        "created_at": now(),
-        "updated_at": now(),
-    } | (sent if state is State.SENDING else {"ended_at": now()})
-    return insert(orders).values(values).on_conflict_do_nothing().returning(*_ROW)
+    """Made once, as that takes longer than to run it."""
+    return inserting(dialect, state)
 
 
 def _one(connection: Connection, condition: ColumnElement[bool]) -> Order | None:
-    row = connection.execute(select(*_ROW).where(condition)).first()
+    row = connection.execute(select(*ROW).where(condition)).first()
     return None if row is None else _order(row)
 
 
 def _order(row: Row[Any]) -> Order:
     if row.row_version > ROW_VERSION or row.state not in _STATES:
         raise RowAhead(row.key, row.row_version)
-    values = {name: getattr(row, name) for name in _COLUMNS}
+    values = {name: getattr(row, name) for name in COLUMNS}
     return Order(**values | {"state": State(row.state), "read_at": row.read_at})
 
 
@@ -354,17 +337,8 @@ def _move(connection: Connection, order: Order, event: Event, *conditions: Colum
 
 @functools.cache
 def _moving(before: State, state: State, *, owned: bool) -> ReturningUpdate[Any]:
-    """Move the order `its_key` as it was read; made once, as that takes longer than to run it."""
-    values: dict[str, Any] = {"state": state, "updated_at": now(), "row_version": ROW_VERSION}
-    if before is State.SENDING:
-        values |= {"owner": null(), "lease_until": null()}
-    if state in SETTLED:
-        values["ended_at"] = now()
-    if state in FAILED:
-        values["po_claim"] = null()
-    owner = orders.c.owner == bindparam("its_owner") if owned else orders.c.owner.is_(None)
-    same = (orders.c.key == bindparam("its_key"), orders.c.state == before, orders.c.run == bindparam("its_run"), owner)
-    return update(orders).where(*same).values(values).returning(*_ROW)
+    """Made once, as that takes longer than to run it."""
+    return moving(before, state, owned=owned).returning(*ROW)
 
 
 def _say(connection: Connection, key: str, said: Sequence[StoredEvent]) -> None:

@@ -70,6 +70,7 @@ class SQLite:
 
     dialect: Dialect = "sqlite"
     writers, readers = 1, 4
+    brief_step: Step = "writing"
 
     def __init__(self, url: str, *, create: bool = False) -> None:
         self.path = Path(url.removeprefix(PREFIX)).absolute()
@@ -98,7 +99,15 @@ class SQLite:
     def begin(self, connection: Connection) -> None:
         """Take the write lock at once: whoever reads first and then wants it is refused if another was quicker."""
         connection.begin()
+        self.begin_brief(connection)
+
+    def begin_brief(self, connection: Connection) -> None:
+        """As any other."""
         _driver(connection).execute("BEGIN IMMEDIATE")
+
+    def end_brief(self, connection: Connection) -> None:
+        """As any other."""
+        _driver(connection).commit()
 
     def begin_migration(self, connection: Connection) -> None:
         """The write lock serves; it is waited for until the other migration is done."""
@@ -109,7 +118,7 @@ class SQLite:
         """A failed statement takes nothing back but itself."""
         return True
 
-    def translate(self, error: BaseException, step: Step) -> StoreError | None:
+    def translate(self, error: BaseException, step: Step, _connection: Connection | None = None) -> StoreError | None:
         """By SQLite's result code."""
         raw = error.orig if isinstance(error, DBAPIError) else error
         if not isinstance(raw, sqlite3.Error):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from worker.store.engine import Store
 
-__all__ = ["Timer", "Timers", "start_timers", "stop_timers"]
+__all__ = ["Timer", "Timers", "or_moved", "start_timers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Timers:
     def stop(self, timer: Timer) -> None:
         """End a timer, also one that was claimed or set anew meanwhile."""
         with self._store.write() as connection:
-            stop_timers(connection, timer.ref, [timer.kind])
+            connection.execute(delete(timers).where(timers.c.ref == timer.ref, timers.c.kind == timer.kind))
 
     def start(self, kind: str, ref: str, seconds: float) -> None:
         """Set a timer; one of the same kind for the same thing is moved."""
@@ -126,15 +126,13 @@ def start_timers(connection: Connection, ref: str, from_now: Mapping[str, float]
 def _setting(dialect: str) -> sqlite.Insert | postgresql.Insert:
     """Set a timer or move it; made once, as that takes longer than to run it."""
     insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    statement = insert(timers).values(due=now() + bindparam("seconds", type_=Double()), claims=0)
+    return or_moved(insert(timers).values(due=now() + bindparam("seconds", type_=Double()), claims=0))
+
+
+def or_moved(statement: sqlite.Insert | postgresql.Insert) -> sqlite.Insert | postgresql.Insert:
+    """Insert timers; one that is there already is moved, and whoever has claimed it is told by its number of claims."""
     moved = {"due": statement.excluded.due, "claims": timers.c.claims + 1}
     return statement.on_conflict_do_update(index_elements=[timers.c.kind, timers.c.ref], set_=moved)
-
-
-def stop_timers(connection: Connection, ref: str, kinds: Iterable[str]) -> None:
-    """End timers within a transaction of the caller's."""
-    if wanted := list(kinds):
-        connection.execute(delete(timers).where(timers.c.ref == ref, timers.c.kind.in_(wanted)))
 
 
 def _same(timer: Timer) -> ColumnElement[bool]:

@@ -29,12 +29,13 @@ class Recorder:
         self.error: Exception | None = None
         self.refused: str | None = None
 
-    def publish(self, message: Message, *, timeout: float) -> None:
+    def publish(self, *messages: Message, timeout: float) -> None:
         """As `Publisher.publish`."""
         assert timeout > 0
-        if self.error and self.refused in {None, message.exchange}:
-            raise self.error
-        self.messages.append(message)
+        for message in messages:
+            if self.error and self.refused in {None, message.exchange}:
+                raise self.error
+            self.messages.append(message)
 
     @property
     def outcomes(self) -> list[dict[str, Any]]:

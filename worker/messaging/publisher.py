@@ -19,7 +19,7 @@ from pika import spec
 from worker.messaging.connection import ConnectionThread, describe, unwatched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pika.channel import Channel
     from pika.connection import Connection
@@ -158,29 +158,36 @@ class Publisher:
         """Whether a message published now would be sent at once."""
         return self._channel is not None and not self._blocked
 
-    def publish(self, message: Message, *, timeout: float) -> None:
-        """Publish and wait for the confirm, at most `timeout` seconds; where there is no way, repair and try once more.
+    def publish(self, *messages: Message, timeout: float) -> None:
+        """Publish in this order and wait for every confirm, at most `timeout` seconds in all.
+
+        Where there is no way for one, repair and publish all once more.
 
         Raises:
-            PublishTimeoutError, UnroutableError, RefusedError: see `PublishError`.
+            PublishTimeoutError, UnroutableError, RefusedError: see `PublishError`; others of the messages may have been taken.
         """
         deadline = time.monotonic() + timeout
         try:
-            self._publish(message, timeout)
+            self._publish(messages, timeout)
         except UnroutableError:
             self._repair()
-            self._publish(message, deadline - time.monotonic())
+            self._publish(messages, deadline - time.monotonic())
 
-    def _publish(self, message: Message, timeout: float) -> None:
-        self._refuse_unsendable(message)
-        pending = _Pending(message)
-        self._queued.append(pending)
+    def _publish(self, messages: Sequence[Message], timeout: float) -> None:
+        for message in messages:
+            self._refuse_unsendable(message)
+        deadline = time.monotonic() + timeout
+        waiting = [_Pending(message) for message in messages]
+        self._queued.extend(waiting)
         self._connection.call_soon(self._send_queued)
-        if not pending.wait(timeout):
-            pending.abandoned = True
-            raise PublishTimeoutError(f"no confirm for {_name(message)} within {max(timeout, 0):.1f} s")
-        if pending.error is not None:
-            raise pending.error
+        for pending in waiting:
+            if not pending.wait(deadline - time.monotonic()):
+                for each in waiting:
+                    each.abandoned = True
+                raise PublishTimeoutError(f"no confirm for {_name(pending.message)} within {max(timeout, 0):.1f} s")
+        for pending in waiting:
+            if pending.error is not None:
+                raise pending.error
 
     def _refuse_unsendable(self, message: Message) -> None:
         """RabbitMQ closes the connection for a frame that is too large, and with it goes what everybody else publishes."""

@@ -50,11 +50,11 @@ class Endings:
         self._blobs = blobs
         self._random = random.Random()  # noqa: S311 - jitter, no secret
 
-    def publish(self, attempt: Attempt, message: Message) -> None:
-        """Wait for the confirm: as long as the attempt may take where SIPS did something that is to be told."""
+    def publish(self, attempt: Attempt, *messages: Message) -> None:
+        """Wait for the confirms: as long as the attempt may take where SIPS did something that is to be told."""
         left = max(attempt.deadline - time.monotonic(), 0.1)
         changed = attempt.sips is not None and attempt.sips.executed is not Executed.NO
-        self._publisher.publish(message, timeout=left if changed else min(left, self._settings.publish_seconds))
+        self._publisher.publish(*messages, timeout=left if changed else min(left, self._settings.publish_seconds))
         reached("published")
 
     def reply(self, message: Message | None) -> None:

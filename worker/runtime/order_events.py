@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
@@ -13,7 +14,7 @@ from worker.runtime import outcomes
 from worker.store.orders import StoredEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pika.spec import BasicProperties
 
@@ -139,9 +140,15 @@ class OrderVoice:
         return StoredEvent(event_id, event_type, order.run, body.decode())
 
 
-def _known(order: Order) -> dict[str, Any]:
+def _known(order: Order) -> Mapping[str, Any]:
     """What `envelope` wrote down; less of it by an earlier release, and nothing of an order that was never seen."""
-    known: dict[str, Any] = orjson.loads(order.envelope)
+    return _read(order.envelope)
+
+
+@functools.lru_cache(maxsize=64)
+def _read(envelope: str) -> Mapping[str, Any]:
+    """Kept for a moment, as each event of an order asks more than once."""
+    known: dict[str, Any] = orjson.loads(envelope)
     return known
 
 
@@ -194,7 +201,9 @@ def message(said: StoredEvent) -> Message:
 def reply(said: StoredEvent, order: Order) -> Message | None:
     """A copy of an outcome for the address that the command named, or None."""
     known = _known(order)
-    return events.reply_to(message(said), known.get("replyTo"), known.get("replyCorrelationId") or order.command_id)
+    if not known.get("replyTo"):
+        return None
+    return events.reply_to(message(said), known["replyTo"], known.get("replyCorrelationId") or order.command_id)
 
 
 def for_another(said: StoredEvent, command: Command, environment: str) -> Message:

@@ -436,8 +436,9 @@ class Orders:
 
     def _say(self, attempt: Attempt, order: Order, said: Sequence[StoredEvent]) -> None:
         reached("recorded")
+        if said:
+            self._endings.publish(attempt, *map(order_events.message, said))
         for event in said:
-            self._endings.publish(attempt, order_events.message(event))
             if event.type.startswith(f"{order.command_type}."):
                 attempt.outcome, attempt.final = event.type.rsplit(".", 1)[1], True
                 self._endings.reply(order_events.reply(event, order))

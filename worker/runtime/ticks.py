@@ -160,8 +160,9 @@ class Ticks:
 
     def _say(self, attempt: Attempt, order: Order, said: Sequence[StoredEvent]) -> None:
         attempt.run, attempt.order_id = order.run, order.order_id
+        if said:
+            self._endings.publish(attempt, *map(order_events.message, said))
         for event in said:
-            self._endings.publish(attempt, order_events.message(event))
             self._endings.reply(order_events.reply(event, order) if event.type.startswith(order.command_type) else None)
             log.info("said", type=event.type, event_id=event.id, command=order.command_id, po_number=order.po_number)
         self._published([event.id for event in said])

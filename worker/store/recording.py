@@ -231,7 +231,8 @@ def _starting(dialect: str, number: int, moved: CTE | None) -> sqlite.Insert | p
 
 def _stopping(number: int, moved: CTE | None) -> Delete:
     kinds = or_(*(timers.c.kind == bindparam(f"stopped_{row}") for row in range(number)))
-    return delete(timers).where(timers.c.ref == (_KEY if moved is None else select(moved.c.key).scalar_subquery()), kinds)
+    its = _KEY if moved is None else select(_KEY).select_from(moved).scalar_subquery()
+    return delete(timers).where(timers.c.ref == its, kinds)
 
 
 def _given(columns: Mapping[str, TypeEngine[Any]], row: int) -> list[BindParameter[Any]]:

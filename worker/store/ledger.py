@@ -165,13 +165,13 @@ class Ledger:
         Raises:
             TransitionError: the event cannot happen in the state that was read.
         """
-        state = after(order.state, event, resubmitted=order.resubmitted)
-        said = tuple(say(expected(order, state, changes))) if say is not None else ()
+        moved = expected(order, after(order.state, event, resubmitted=order.resubmitted), changes)
+        said = tuple(say(moved)) if say is not None else ()
         started = ({PUBLISH: PUBLISH_SECONDS} if said else {}) | dict(timers_from_now or {})
         stopped = frozenset(timers_to_stop) - started.keys()
-        step = Step(order, state, changes, said, started, stopped, only_after_lease)
-        moved = self._store.brief(step.taking())
-        return None if moved is None else Moved(moved, said)
+        step = Step(order, moved, changes, said, started, stopped, only_after_lease)
+        found = self._store.brief(step.taking())
+        return None if found is None else Moved(found, said)
 
     def note(self, order: Order, **changes: Any) -> bool:
         """Write down what was seen of an order without moving it; False where it stands elsewhere by now."""

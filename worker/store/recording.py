@@ -105,8 +105,8 @@ class Step:
 
     Attributes:
         order: as it was read.
-        state: after the step.
-        changes: further columns.
+        after: as it is after the step, but for the database's times; see `expected`.
+        changes: columns beside its state.
         said: events to store; one that was said before stays as it was, so that a repetition says the same.
         started: kind to seconds from now: its timers that are set, or moved.
         stopped: kinds of its timers that end.
@@ -114,7 +114,7 @@ class Step:
     """
 
     order: Order
-    state: State
+    after: Order
     changes: Mapping[str, Any]
     said: Sequence[StoredEvent]
     started: Mapping[str, float]
@@ -124,7 +124,7 @@ class Step:
     def taking(self) -> Callable[[Connection], Order | None]:
         """Take it; gives the order after it, and None where the order stands elsewhere by now, and nothing was changed."""
         order, given, kind = self.order, self._given(), self._kind()
-        after = expected(order, self.state, self.changes)
+        returned = _returned(order.state)
 
         def take(connection: Connection) -> Order | None:
             first, *others = _taking(connection.dialect, kind)
@@ -133,14 +133,14 @@ class Step:
                 return None
             for statement in others:
                 statement.first(connection, given)
-            return replace(after, **dict(zip(_returned(order.state), row, strict=True)))
+            return replace(self.after, **dict(zip(returned, row, strict=True)))
 
         return take
 
     def _kind(self) -> _Kind:
         return _Kind(
             self.order.state,
-            self.state,
+            self.after.state,
             self.order.owner is not None,
             tuple(self.changes),
             len(self.said),

@@ -40,8 +40,7 @@ class Statement:
         driver: Any = connection.connection.driver_connection
         values = {**self._fixed, **given}
         cursor = driver.execute(self._sql, values if self._order is None else [values[name] for name in self._order])
-        # To the end, as SQLite has not done all before.
-        rows: list[tuple[Any, ...]] = cursor.fetchall() if cursor.description else []
+        rows: list[tuple[Any, ...]] = cursor.fetchall()  # to the end, as SQLite has not done all before
         return rows[0] if rows else None
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import Connection
 
     from worker.store.errors import StoreError
+    from worker.store.statements import Work
 
 __all__ = ["Database", "Dialect", "Step"]
 
@@ -27,8 +30,8 @@ class Database(Protocol):
     #: Connections of one process: those that write, and those that only read.
     writers: int
     readers: int
-    #: What a statement does where no transaction was begun for it: if it commits as well, its lost answer leaves a doubt.
-    brief_step: Step
+    #: What is done while works are carried out: where that commits them as well, a lost answer leaves a doubt.
+    work_step: Step
 
     def open(self, *, writes: bool) -> Connection:
         """A new connection; one that does not write commits each statement for itself, and can change nothing."""
@@ -39,11 +42,11 @@ class Database(Protocol):
     def begin(self, connection: Connection) -> None:
         """Begin a transaction that writes."""
 
-    def begin_brief(self, connection: Connection) -> None:
-        """Begin what `Statement`s are executed in, past SQLAlchemy; nothing where each is a transaction by itself."""
+    def carry_out(self, connection: Connection, works: Sequence[Work[Any]]) -> list[Any]:
+        """What works come to, in one transaction past SQLAlchemy; where one fails, nothing stays of any."""
 
-    def end_brief(self, connection: Connection) -> None:
-        """Commit it."""
+    def end_work(self, connection: Connection) -> None:
+        """Commit them, where they are not."""
 
     def begin_migration(self, connection: Connection) -> None:
         """Begin a transaction that no other migration runs beside, and that may take minutes."""

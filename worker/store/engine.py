@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import inspect, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from worker.store.database import Database, Dialect, Step
+    from worker.store.statements import Work
 
 __all__ = ["Store", "read_identity"]
 
@@ -49,7 +50,7 @@ class Store:
             Connections(self.name, size, partial(self._database.open, writes=writes), self._database.is_fresh)
             for size, writes in ((self._database.writers, True), (self._database.readers, False))
         )
-        self._together = Together(self.name, self._carry_out) if self._database.writers == 1 else None
+        self._together = Together(self.name, self._carry_out)
         self._process: int | None = None
         self._id = ""
 
@@ -76,16 +77,13 @@ class Store:
         """
         return self._transaction(self._database.begin, keep=True)
 
-    def brief(self, work: Callable[[Connection], T]) -> T:
-        """What `work` returns, once it is committed: `Statement`s that hold or fail as one, for what each order needs.
-
-        On SQLite it shares a transaction with others that come at the same time, and may be called anew, in whatever thread. On
-        PostgreSQL there is no transaction but that of a statement, so that it executes one.
+    def brief(self, work: Work[T]) -> T:
+        """What a work comes to, once it is committed. It shares its transaction with those that come at the same time.
 
         Raises:
             StoreError: As for `write`.
         """
-        return self._together.run(work) if self._together is not None else cast("T", self._carry_out([work])[0])
+        return self._together.run(work)
 
     def migration(self) -> AbstractContextManager[Connection]:
         """The same for a migration: it may take minutes, and no other one runs beside it.
@@ -167,14 +165,14 @@ class Store:
             raise
         (self._writers.give_back if keep else self._writers.drop)(connection)
 
-    def _carry_out(self, works: Sequence[Callable[[Connection], Any]]) -> list[Any]:
+    def _carry_out(self, works: Sequence[Work[Any]]) -> list[Any]:
+        """Works in one transaction."""
         connection = self._take(self._writers)
-        step = self._database.brief_step
+        step = self._database.work_step
         try:
-            self._database.begin_brief(connection)
-            results = [work(connection) for work in works]
+            results = self._database.carry_out(connection, works)
             step = "committing"
-            self._database.end_brief(connection)
+            self._database.end_work(connection)
         except BaseException as error:
             self._end(self._writers, connection, error, step)
             raise

@@ -12,14 +12,16 @@ from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from worker.store.errors import CommitInDoubt, StoreDown, StoreError
+from worker.store.statements import first_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from psycopg.abc import Params, PQGen
     from sqlalchemy import Connection
 
     from worker.store.database import Dialect, Step
+    from worker.store.statements import Work
 
 __all__ = ["SCHEMES", "PostgreSQL"]
 
@@ -97,11 +99,11 @@ class LimitedConnection(psycopg.Connection[Any]):
         try:
             return super().wait(gen, interval, timeout=self.limit if timeout is None else timeout)
         except psycopg.Error as error:
-            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:  # it still owes the answer
+            if error.diag.message_primary:
+                error.args = (error.diag.message_primary,)
+            elif self.pgconn.transaction_status == TransactionStatus.ACTIVE:  # it still owes the answer
                 self.pgconn.finish()
                 error.args = (f"no answer within {self.limit:g} s",)
-            elif error.diag.message_primary:
-                error.args = (error.diag.message_primary,)
             raise
 
 
@@ -132,7 +134,7 @@ class PostgreSQL:
 
     dialect: Dialect = "postgresql"
     writers, readers = 5, 3
-    brief_step: Step = "committing"
+    work_step: Step = "committing"
 
     def __init__(self, url: str) -> None:
         try:
@@ -170,11 +172,24 @@ class PostgreSQL:
         connection.begin()
         _driver(connection).execute("BEGIN")
 
-    def begin_brief(self, _connection: Connection) -> None:
-        """Nothing: one statement is a transaction by itself, and waits for the server once instead of three times."""
+    def carry_out(self, connection: Connection, works: Sequence[Work[Any]]) -> list[Any]:
+        """One statement each, and one answer of the server's for all: it comes when they are committed.
 
-    def end_brief(self, _connection: Connection) -> None:
-        """Nothing: the server's answer to the statement comes after the commit."""
+        Outside of a transaction, what is sent up to a pipeline's end is one.
+        """
+        driver, dialect = _driver(connection), connection.dialect
+        statements = [statement for work in works for statement in work.statements(dialect)]
+        assert len(statements) == len(works)  # noqa: S101 - what depends on a row is in its statement here
+        sending = zip(statements, works, strict=True)
+        if len(works) == 1:
+            cursors = [statement.execute(driver, work.given) for statement, work in sending]
+        else:
+            with driver.pipeline():
+                cursors = [statement.execute(driver, work.given) for statement, work in sending]
+        return [work.result(first_row(cursor)) for work, cursor in zip(works, cursors, strict=True)]
+
+    def end_work(self, _connection: Connection) -> None:
+        """They are committed."""
 
     def begin_migration(self, connection: Connection) -> None:
         """The lock ends with the transaction."""

@@ -15,14 +15,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from worker.store.orders import ROW_VERSION, NewOrder, Order
 from worker.store.schema import events, now, orders, timers
-from worker.store.statements import Statement
+from worker.store.statements import Statement, Work
 from worker.store.timers import or_moved
 from worker.store.transitions import FAILED, SETTLED, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from sqlalchemy import CTE, BindParameter, ColumnElement, CompoundSelect, Connection, Delete, Dialect, Select, Update
+    from sqlalchemy import CTE, BindParameter, ColumnElement, CompoundSelect, Delete, Dialect, Select, Update
     from sqlalchemy.sql.dml import ReturningInsert
     from sqlalchemy.types import TypeEngine
 
@@ -81,22 +81,20 @@ def moving(before: State, state: State, *, owned: bool) -> Update:
     return update(orders).where(*same).values(values)
 
 
-def writing_down(new: NewOrder, *, owner: str, lease_seconds: float) -> Callable[[Connection], Order | None]:
+def writing_down(new: NewOrder, *, owner: str, lease_seconds: float) -> Work[Order | None]:
     """Insert an order that is sent next; gives None if its key or its PO number is taken."""
     row = {name: getattr(new, name) for name in NewOrder.__slots__} | {"owner": owner}
-    given = {**row, "lease_seconds": lease_seconds}
 
-    def write_down(connection: Connection) -> Order | None:
-        times = _inserting(connection.dialect).first(connection, given)
+    def inserted(times: tuple[Any, ...] | None) -> Order | None:
         return None if times is None else Order(**_AS_SENT | row | dict(zip(_TIMES, times, strict=True)))
 
-    return write_down
+    return Work({**row, "lease_seconds": lease_seconds}, _inserting, inserted)
 
 
 @functools.cache
-def _inserting(dialect: Dialect) -> Statement:
+def _inserting(dialect: Dialect) -> list[Statement]:
     clause = inserting(dialect.name, State.SENDING, _columns(_TIMES))
-    return Statement(clause, dialect, given=["lease_seconds"], columns=[*NewOrder.__slots__, "owner"])
+    return [Statement(clause, dialect, given=["lease_seconds"], columns=[*NewOrder.__slots__, "owner"])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,21 +119,14 @@ class Step:
     stopped: Collection[str]
     only_after_lease: bool
 
-    def taking(self) -> Callable[[Connection], Order | None]:
+    def taking(self) -> Work[Order | None]:
         """Take it; gives the order after it, and None where the order stands elsewhere by now, and nothing was changed."""
-        order, given, kind = self.order, self._given(), self._kind()
-        returned = _returned(order.state)
+        returned = _returned(self.order.state)
 
-        def take(connection: Connection) -> Order | None:
-            first, *others = _taking(connection.dialect, kind)
-            row = first.first(connection, given)
-            if row is None:
-                return None
-            for statement in others:
-                statement.first(connection, given)
-            return replace(self.after, **dict(zip(returned, row, strict=True)))
+        def taken(row: tuple[Any, ...] | None) -> Order | None:
+            return None if row is None else replace(self.after, **dict(zip(returned, row, strict=True)))
 
-        return take
+        return Work(self._given(), functools.partial(_taking, kind=self._kind()), taken)
 
     def _kind(self) -> _Kind:
         return _Kind(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from sqlalchemy import NullPool, create_engine
@@ -14,9 +14,12 @@ from sqlalchemy.exc import DBAPIError
 from worker.store.errors import CommitInDoubt, SchemaBehind, StoreDown, StoreError, WrongStore
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import Connection
 
     from worker.store.database import Dialect, Step
+    from worker.store.statements import Work
 
 __all__ = ["PREFIX", "SQLite"]
 
@@ -70,7 +73,7 @@ class SQLite:
 
     dialect: Dialect = "sqlite"
     writers, readers = 1, 4
-    brief_step: Step = "writing"
+    work_step: Step = "writing"
 
     def __init__(self, url: str, *, create: bool = False) -> None:
         self.path = Path(url.removeprefix(PREFIX)).absolute()
@@ -99,14 +102,15 @@ class SQLite:
     def begin(self, connection: Connection) -> None:
         """Take the write lock at once: whoever reads first and then wants it is refused if another was quicker."""
         connection.begin()
-        self.begin_brief(connection)
-
-    def begin_brief(self, connection: Connection) -> None:
-        """As any other."""
         _driver(connection).execute("BEGIN IMMEDIATE")
 
-    def end_brief(self, connection: Connection) -> None:
-        """As any other."""
+    def carry_out(self, connection: Connection, works: Sequence[Work[Any]]) -> list[Any]:
+        """One after the other."""
+        _driver(connection).execute("BEGIN IMMEDIATE")
+        return [work(connection) for work in works]
+
+    def end_work(self, connection: Connection) -> None:
+        """Sync the disk, for all of them."""
         _driver(connection).commit()
 
     def begin_migration(self, connection: Connection) -> None:

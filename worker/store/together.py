@@ -14,7 +14,7 @@ from worker.store.errors import CommitInDoubt, StoreDown
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sqlalchemy import Connection
+    from worker.store.statements import Work
 
 __all__ = ["Job", "Together"]
 
@@ -29,7 +29,7 @@ class Job(Generic[T]):
 
     __slots__ = ("_turn", "error", "is_done", "result", "work")
 
-    def __init__(self, work: Callable[[Connection], T]) -> None:
+    def __init__(self, work: Work[T]) -> None:
         self.work = work
         self.is_done = False
         self.result: T | None = None
@@ -61,14 +61,14 @@ class Together:
             nothing was committed, but for a `CommitInDoubt`.
     """
 
-    def __init__(self, name: str, transaction: Callable[[Sequence[Callable[[Connection], Any]]], list[Any]]) -> None:
+    def __init__(self, name: str, transaction: Callable[[Sequence[Work[Any]]], list[Any]]) -> None:
         self._name = name
         self._transaction = transaction
         self._lock = threading.Lock()
         self._waiting: list[Job[Any]] = []
         self._is_led = False
 
-    def run(self, work: Callable[[Connection], T]) -> T:
+    def run(self, work: Work[T]) -> T:
         """What `work` returns, once it is committed. It may be called more than once, and in another thread.
 
         Raises:

@@ -68,6 +68,19 @@ def test_a_publish_returns_after_the_confirm(running: Running, amqp_url: str) ->
     assert [b"one"] == [body for _properties, body in take_all(amqp_url, QUERIES)]
 
 
+def test_several_messages_are_published_in_their_order_and_all_confirmed(running: Running, amqp_url: str) -> None:
+    """With one wait for all of them."""
+    running.publisher.publish(*(message(body=body) for body in (b"one", b"two", b"three")), timeout=10)
+
+    assert [b"one", b"two", b"three"] == [body for _properties, body in take_all(amqp_url, QUERIES)]
+
+
+def test_one_of_several_messages_that_is_not_taken_is_an_error(running: Running) -> None:
+    """Nothing is known to be published unless all are."""
+    with pytest.raises(UnroutableError, match="no queue is bound"):
+        running.publisher.publish(message(), message("nowhere"), message(), timeout=10)
+
+
 def test_many_threads_share_the_pipeline(running: Running, amqp_url: str) -> None:
     """Each publish is confirmed to its own caller."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -158,6 +159,36 @@ def test_a_step_is_stored_with_what_is_said_and_what_happens_next(ledger: Ledger
         [f"event-of-{order.command_id}"] == [event.id for event in ledger.events(order.key)] == [event.id for event in moved.said]
     )
     assert {"queued", PUBLISH} == Timers(store).of(order.key).keys()
+
+
+def test_a_step_ends_timers_in_the_same_transaction(ledger: Ledger, store: Store) -> None:
+    """But for those that it starts anew; who comes late ends none."""
+    order = claimed(ledger)
+    in_doubt = ledger.move(order, Event.DOUBT, timers_from_now={"look": 30, "other": 30, "third": 30})
+    assert in_doubt is not None
+
+    assert ledger.move(order, Event.CONFIRM, timers_to_stop=["look"]) is None
+    assert {"look", "other", "third"} == Timers(store).of(order.key).keys()
+
+    ledger.move(in_doubt.order, Event.CONFIRM, timers_to_stop=["look", "other", "none"], timers_from_now={"other": 90})
+    assert {"other", "third"} == Timers(store).of(order.key).keys()
+    assert 60 < Timers(store).of(order.key)["other"]
+
+
+def test_a_step_gives_the_order_as_it_stands_then(ledger: Ledger) -> None:
+    """With the database's times, and with what others have noted since it was read."""
+    order = claimed(ledger)
+    in_doubt = ledger.move(order, Event.DOUBT, last_error="lost")
+    assert in_doubt is not None
+    assert ledger.note(in_doubt.order, looks=3)
+
+    moved = ledger.move(in_doubt.order, Event.CONFIRM, order_id="1")
+
+    found = ledger.find(order.key)
+    assert moved is not None
+    assert found is not None
+    assert (3, "1", "lost") == (moved.order.looks, moved.order.order_id, moved.order.last_error)
+    assert moved.order == replace(found, read_at=moved.order.read_at)
 
 
 def test_whoever_comes_late_changes_nothing(ledger: Ledger) -> None:

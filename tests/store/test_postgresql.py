@@ -12,16 +12,20 @@ from sqlalchemy import text
 
 from tests.amqp import eventually
 from tests.databases import with_options
+from tests.store.making import new_order
 from tests.store.rows import add, count, increment
 from worker.store import postgresql
 from worker.store.engine import Store
 from worker.store.errors import CommitInDoubt, StoreDown, StoreError
+from worker.store.ledger import Ledger
 from worker.store.postgresql import LimitedConnection
+from worker.store.recording import writing_down
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from worker.local.postgres import PostgresCluster
+    from worker.store.orders import NewOrder
 
 
 @pytest.fixture
@@ -150,6 +154,40 @@ def test_a_commit_without_an_answer_is_in_doubt(
     with missing_standby(postgres.url), pytest.raises(CommitInDoubt, match="may or may not have been made"):
         commit()
     eventually(lambda: 1 + attempts == count(stoppable_store), "the doubtful commit stands")
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["alone", "together"])
+def test_a_claim_without_an_answer_is_in_doubt(
+    stoppable_store: Store, postgres: PostgresCluster, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """A statement that commits itself may stand like a commit, alone or with others: the orders must be looked up."""
+    monkeypatch.setattr(LimitedConnection, "limit", 0.5)
+    claimed: list[NewOrder] = []
+
+    def claim() -> None:  # until the server has noticed that there should be a standby
+        for _ in range(1000):
+            claimed[:] = [new_order() for _ in range(number)]
+            stoppable_store._carry_out([writing_down(order, owner="me", lease_seconds=60) for order in claimed])
+
+    with missing_standby(postgres.url), pytest.raises(CommitInDoubt, match="may or may not have been made"):
+        claim()
+    ledger = Ledger(stoppable_store)
+    eventually(lambda: all(ledger.find(order.key) for order in claimed), "the doubtful claims stand")
+
+
+def test_claims_that_wait_for_a_lock_too_long_are_not_in_doubt(
+    server_store: Store, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server says that nothing was made, of either."""
+    monkeypatch.setattr(postgresql, "LOCK_SECONDS", 0.2)
+    first, second = new_order(), new_order()
+    works = [writing_down(order, owner="me", lease_seconds=60) for order in (first, second)]
+    with psycopg.connect(postgresql_url) as other:
+        other.execute("LOCK TABLE orders")
+        with pytest.raises(StoreDown, match="lock timeout") as caught:
+            server_store._carry_out(works)
+    assert StoreDown is type(caught.value)
+    assert [None, None] == [Ledger(server_store).find(order.key) for order in (first, second)]
 
 
 def test_a_limit_of_the_servers_does_not_make_a_commit_succeed(stoppable_url: str) -> None:

@@ -61,7 +61,8 @@ CONNECT = {
 
 #: What every connection is set to. A commit returns when it is on disk, and on the synchronous standby if there is one: a
 #: weaker `synchronous_commit` of the server's is raised, a stronger one stays. The server limits no statement that writes:
-#: a limit that is met while COMMIT waits for the standby makes COMMIT succeed without it.
+#: a limit that is met while COMMIT waits for the standby makes COMMIT succeed without it. The keepalives are the server's: it
+#: waits for the rest of a pipeline that was cut off as if it were busy, and would hold its locks for hours.
 SESSION = """
 SELECT set_config('synchronous_commit',
            CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN 'on'
@@ -70,7 +71,10 @@ SELECT set_config('synchronous_commit',
        set_config('default_transaction_read_only', %(read_only)s, false),
        set_config('statement_timeout', %(statement)s, false),
        set_config('lock_timeout', %(lock)s, false),
-       set_config('idle_in_transaction_session_timeout', %(idle)s, false)
+       set_config('idle_in_transaction_session_timeout', %(idle)s, false),
+       set_config('tcp_keepalives_idle', '10', false),
+       set_config('tcp_keepalives_interval', '5', false),
+       set_config('tcp_keepalives_count', '3', false)
 """
 
 #: SQLSTATE of a statement that writes where nothing may be written.

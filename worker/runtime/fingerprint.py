@@ -36,10 +36,11 @@ def _counts(name: str, value: Any) -> bool:
 
 
 def _canonical(value: Any) -> Any:
+    # Most of an order is text, which is not looked at any further.
     if isinstance(value, dict):
-        return {name: _canonical(inner) for name, inner in value.items()}
+        return {name: inner if inner.__class__ is str else _canonical(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_canonical(inner) for inner in value]
+        return [inner if inner.__class__ is str else _canonical(inner) for inner in value]
     if isinstance(value, float) and math.isfinite(value) and value == int(value) and abs(value) < 2**53:
         return int(value)
     return value

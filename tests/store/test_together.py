@@ -36,7 +36,7 @@ class Database:
         self.faults: dict[str, BaseException] = {}
         self.go = threading.Event()
         self.begun = threading.Event()
-        self.together = Together("it", self.transaction)
+        self.together = Together("it", self.transaction, one_for_all=False)
 
     def transaction(self, works: Sequence[Work[Any]]) -> list[str]:
         """As of a store."""
@@ -98,19 +98,33 @@ def test_who_comes_meanwhile_shares_the_next_transaction(database: Database, thr
 
 
 def test_a_fault_is_told_to_its_own_thread_alone(database: Database, threads: ThreadPoolExecutor) -> None:
-    """Nothing of the shared transaction stays, so the others are carried out once more, each by itself."""
+    """Nothing of the shared transaction stays, so each is carried out once more, by itself."""
     results = under_way(database, threads, "a", "b", "wrong", "d")
     database.faults["wrong"] = ValueError("wrong")
     database.go.set()
     assert ["a is done", "b is done", "d is done"] == [results[position].result(30) for position in (0, 1, 3)]
     with pytest.raises(ValueError, match="wrong"):
         results[2].result(30)
-    assert [["a"], ["b", "wrong", "d"], ["b"], ["wrong"], ["d"]] == database.transactions
+    assert [["a"], ["b", "wrong", "d"]] == database.transactions[:2]
+    assert [["b"], ["d"], ["wrong"]] == sorted(database.transactions[2:])
 
 
-@pytest.mark.parametrize("error", [StoreDown("away"), CommitInDoubt("away, or not")])
-def test_a_database_that_is_away_is_told_to_all(database: Database, threads: ThreadPoolExecutor, error: StoreDown) -> None:
-    """And is not asked again for each of them: what is in doubt may have been committed."""
+def test_a_refusal_of_one_is_no_refusal_of_others(database: Database, threads: ThreadPoolExecutor) -> None:
+    """Somebody may have locked its row."""
+    results = under_way(database, threads, "a", "b", "locked")
+    database.faults["locked"] = StoreDown("lock timeout")
+    database.go.set()
+    assert ["a is done", "b is done"] == [result.result(30) for result in results[:2]]
+    with pytest.raises(StoreDown, match="lock timeout"):
+        results[2].result(30)
+
+
+@pytest.mark.parametrize(("error", "one_for_all"), [(StoreDown("away"), True), (CommitInDoubt("away, or not"), False)])
+def test_a_database_that_is_away_is_told_to_all(
+    database: Database, threads: ThreadPoolExecutor, error: StoreDown, *, one_for_all: bool
+) -> None:
+    """And is not asked again for each of them: it would be away, and what is in doubt may have been committed."""
+    database.together = Together("it", database.transaction, one_for_all=one_for_all)
     _, *results = under_way(database, threads, "a", "b", "c")
     database.faults["b"] = error
     database.go.set()

@@ -50,7 +50,7 @@ class Store:
             Connections(self.name, size, partial(self._database.open, writes=writes), self._database.is_fresh)
             for size, writes in ((self._database.writers, True), (self._database.readers, False))
         )
-        self._together = Together(self.name, self._carry_out)
+        self._together = Together(self.name, self._carry_out, one_for_all=self._database.writers == 1)
         self._process: int | None = None
         self._id = ""
 

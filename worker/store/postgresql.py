@@ -38,6 +38,9 @@ READ_SECONDS = 5
 #: Seconds for a lock that another transaction holds; ours hold theirs for milliseconds.
 LOCK_SECONDS = 3
 
+#: The same for one that others share, as they would all wait: then each goes alone.
+SHARED_LOCK_SECONDS = 0.2
+
 #: Seconds after which the server ends a transaction of ours that stands still, and frees its locks.
 IDLE_SECONDS = 10
 
@@ -189,6 +192,7 @@ class PostgreSQL:
             cursors = [statement.execute(driver, work.given) for statement, work in sending]
         else:
             with driver.pipeline():
+                driver.execute("SELECT set_config('lock_timeout', %s, true)", [f"{SHARED_LOCK_SECONDS}s"])
                 cursors = [statement.execute(driver, work.given) for statement, work in sending]
         return [work.result(first_row(cursor)) for work, cursor in zip(works, cursors, strict=True)]
 

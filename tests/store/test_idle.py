@@ -9,9 +9,11 @@ import pytest
 from sqlalchemy import insert
 
 from tests.amqp import eventually
+from tests.store.making import new_order
 from worker.store import postgresql
 from worker.store.engine import Store
 from worker.store.errors import StoreDown
+from worker.store.recording import writing_down
 from worker.store.schema import now, timers
 
 if TYPE_CHECKING:
@@ -40,6 +42,16 @@ def test_the_server_ends_a_transaction_that_stands_still(
     store = Store(postgresql_url)
     with pytest.raises(StoreDown):
         stand_still_after(write, store, postgresql_url)
+    store.close()
+
+
+def test_also_after_orders_have_shared_a_transaction(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They went over the same connection in a pipeline, which is a transaction that ends with it."""
+    monkeypatch.setattr(postgresql, "IDLE_SECONDS", 1)
+    store = Store(postgresql_url)
+    assert all(store._carry_out([writing_down(new_order(), owner="me", lease_seconds=60) for _ in range(2)]))
+    with pytest.raises(StoreDown):
+        stand_still_after(one, store, postgresql_url)
     store.close()
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pika.channel import Channel
 
     from worker.local.rabbitmq import RabbitMQNode
-    from worker.messaging.connection import ConnectionThread
+    from worker.messaging.connection import KeptConnection
     from worker.messaging.keeper import TopologyKeeper
 
 THREADS = 4
@@ -294,7 +294,7 @@ def test_what_came_before_its_queue_was_deleted_runs_while_the_queue_is_not_back
             """As `TopologyKeeper.ensure`."""
             raise TopologyError("no right to configure")
 
-    connection = cast("ConnectionThread", SimpleNamespace(call_soon=lambda _call: None))
+    connection = cast("KeptConnection", SimpleNamespace(call_soon=lambda _call: None))
     keeper = cast("TopologyKeeper", Refused())
     consumer = RabbitConsumer(QUERIES, connection=connection, keeper=keeper, gate=Gate(QUERIES), prefetch=1, timeout=0)
     method = SimpleNamespace(consumer_tag=None, redelivered=False, delivery_tag=1, routing_key=QUERIES)

@@ -13,7 +13,8 @@ from pika import frame, spec
 from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport
 
 from tests.amqp import take_all
-from worker.messaging.connection import ConnectionThread
+from worker.messaging.connection import KeptConnection
+from worker.messaging.loop import Loop
 from worker.messaging.topology import QUERIES
 from worker.messaging.wire import RECEIVE_BYTES, WireConnection
 
@@ -200,8 +201,9 @@ class Up:
 
     def __init__(self, url: str) -> None:
         self._up = threading.Event()
-        self.thread = ConnectionThread(url, name="test", heartbeat=60, on_up=self._is_up, on_down=lambda: None)
-        self.thread.start()
+        self.loop = Loop("test")
+        self.kept = KeptConnection(self.loop, url, name="test", heartbeat=60, on_up=self._is_up, on_down=lambda: None)
+        self.loop.start()
         assert self._up.wait(30)
 
     def _is_up(self, connection: Any) -> None:
@@ -213,7 +215,7 @@ class Up:
     def ask(self, call: Callable[[threading.Event], None]) -> None:
         """Wait for what `call`, in the connection's thread, has RabbitMQ answer."""
         answered = threading.Event()
-        self.thread.call_soon(lambda: call(answered))
+        self.kept.call_soon(lambda: call(answered))
         assert answered.wait(30)
 
 
@@ -222,7 +224,8 @@ def up(amqp_url: str) -> Iterator[Up]:
     """One that is open."""
     made = Up(amqp_url)
     yield made
-    made.thread.stop(5)
+    made.kept.stop(5)
+    made.loop.stop(5)
 
 
 def test_what_is_said_in_one_go_is_one_send_and_its_answer_one_receive(up: Up) -> None:
@@ -252,7 +255,7 @@ def test_what_the_kernel_does_not_take_at_once_follows_in_order(up: Up, amqp_url
     """A socket that is full for a moment: what is said after that waits for the rest of what was said before."""
 
     def publish(answered: threading.Event) -> None:
-        up.connection.channel(on_open_callback=lambda channel: up.thread.call_later(0, lambda: published(channel, answered)))
+        up.connection.channel(on_open_callback=lambda channel: up.kept.call_later(0, lambda: published(channel, answered)))
 
     def published(channel: Any, answered: threading.Event) -> None:
         up.socket.sent.clear()

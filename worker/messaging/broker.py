@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import dramatiq
 
-from worker.messaging.connection import ConnectionThread, unwatched
+from worker.messaging.connection import KeptConnection
 from worker.messaging.consumer import RabbitConsumer
 from worker.messaging.gate import Gate
 from worker.messaging.keeper import TopologyKeeper
+from worker.messaging.loop import Loop, unwatched
 from worker.messaging.publisher import Publisher
 from worker.messaging.suspects import SuspectRunner
 from worker.messaging.topology import SUSPECTS
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
     from pika.connection import Connection
 
-    from worker.messaging.connection import Beat
     from worker.messaging.delivery import Delivery
+    from worker.messaging.loop import Beat
     from worker.messaging.topology import Topology
 
 __all__ = ["PUBLISHER_DOWN", "STOPPING", "RabbitBroker"]
@@ -55,7 +56,7 @@ class RabbitBroker(dramatiq.Broker):
         queues: consumed by this process, in the order in which a busy worker prefers them.
         execute: called in a worker thread with each delivery that started; sets its disposition and does not raise.
         middleware: dramatiq's hooks; none of them decides anything.
-        beat: called by each loop (both connections, the consumer of each queue) when it goes round.
+        beat: called by each loop (of the connections, of the consumer of each queue) when it goes round.
     """
 
     def __init__(
@@ -74,21 +75,22 @@ class RabbitBroker(dramatiq.Broker):
         names = tuple(queues)
         self.gates = {name: Gate(name) for name in (*names, SUSPECTS)}
         self.keeper = TopologyKeeper(url, topology, heartbeat=heartbeat)
+        self._loop = Loop("sips-worker connections", beat=beat)
         self.publisher = Publisher(
             url,
             name="sips-worker publisher",
             heartbeat=heartbeat,
             on_state=self._publisher_changed,
             repair=self.keeper.repair,
-            beat=beat,
+            loop=self._loop,
         )
-        self._connection = ConnectionThread(
+        self._connection = KeptConnection(
+            self._loop,
             url,
             name="sips-worker consumer",
             heartbeat=heartbeat,
             on_up=self._connected,
             on_down=self._disconnected,
-            beat=beat,
         )
         self._beat = beat
         self._prefetch = math.ceil(threads * PREFETCH_PER_THREAD)
@@ -109,8 +111,7 @@ class RabbitBroker(dramatiq.Broker):
 
     def start(self) -> None:
         """Connect in the background; called in the process that works, after it was forked."""
-        self.publisher.start()
-        self._connection.start()
+        self._loop.start()
         self._suspects.start()
 
     def stop_consuming(self) -> None:
@@ -123,6 +124,7 @@ class RabbitBroker(dramatiq.Broker):
         self._suspects.stop(SUSPECT_SECONDS)
         self._connection.stop(CLOSE_SECONDS)
         self.publisher.stop(CLOSE_SECONDS)
+        self._loop.stop(CLOSE_SECONDS)
 
     def unready(self) -> list[str]:
         """Why this process does not consume all of its queues; empty while it does. From any thread."""
@@ -171,7 +173,7 @@ class RabbitBroker(dramatiq.Broker):
         """
         raise NotImplementedError("publish a command to the exchange sips.commands instead")
 
-    # In the consuming connection's thread.
+    # In the loop's thread.
 
     def _connected(self, connection: Connection) -> None:
         self._pika_connection = connection
@@ -188,8 +190,6 @@ class RabbitBroker(dramatiq.Broker):
         """A consumer made while the connection is open; one made before hears of it in `_connected`."""
         if self._pika_connection is not None and not consumer.is_attached:
             consumer.connected(self._pika_connection)
-
-    # In the publishing connection's thread.
 
     def _publisher_changed(self, up: bool) -> None:
         for gate in self.gates.values():

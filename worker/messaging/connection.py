@@ -1,6 +1,6 @@
-"""One AMQP connection on a thread of its own: heartbeats are served whatever the handlers do, and it always comes back.
+"""An AMQP connection that always comes back.
 
-Connections of pika are not thread-safe; all work on one happens in its thread, reached through `call_soon`.
+Connections of pika are not thread-safe; all work on one happens in its loop's thread, reached through `call_soon`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import contextlib
 import random
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import pika
 import pika.exceptions
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
     from pika.connection import Connection
 
-__all__ = ["Beat", "ConnectionThread", "parameters", "unwatched"]
+    from worker.messaging.loop import Loop
+
+__all__ = ["KeptConnection", "describe", "parameters"]
 
 #: Seconds before the first attempt to reconnect; doubles with each up to the longest, and is jittered by half.
 FIRST_BACKOFF = 0.1
@@ -37,20 +39,7 @@ CONNECT_SECONDS = 8.0
 #: within two heartbeats. (pika's own check takes up to 2 x (heartbeat + 5 s).)
 MISSED_HEARTBEATS = 3
 
-#: Seconds between two beats of a thread that serves a connection.
-BEAT_SECONDS = 1.0
-
 log = structlog.get_logger(__name__)
-
-
-class Beat(Protocol):
-    """Called by a loop each time it goes round; its next round may take `allow` seconds longer than usual."""
-
-    def __call__(self, name: str, allow: float = 0.0) -> None: ...  # noqa: D102 - as the class says
-
-
-def unwatched(name: str, allow: float = 0.0) -> None:
-    """The beat of a loop that nobody watches."""
 
 
 def parameters(url: str, *, name: str, heartbeat: int) -> pika.URLParameters:
@@ -66,56 +55,49 @@ def parameters(url: str, *, name: str, heartbeat: int) -> pika.URLParameters:
     return result
 
 
-class ConnectionThread:
-    """Keeps one connection open until `stop`.
+class KeptConnection:
+    """Kept open by its loop from the loop's start until `stop`.
 
     Args:
+        loop: that serves it.
         url: where RabbitMQ is.
         name: shown in RabbitMQ's list of connections and on log lines.
         heartbeat: seconds.
-        on_up: called in the thread with each new open connection.
-        on_down: called in the thread when an open connection is gone; nothing can be sent on it any more.
-        beat: called with the name, every second or so, whether RabbitMQ is there or not.
+        on_up: called in the loop's thread with each new open connection.
+        on_down: called there when an open connection is gone; nothing can be sent on it any more.
     """
 
     def __init__(
         self,
+        loop: Loop,
         url: str,
         *,
         name: str,
         heartbeat: int,
         on_up: Callable[[Connection], None],
         on_down: Callable[[], None],
-        beat: Beat = unwatched,
     ) -> None:
         self.name = name
+        self._loop = loop
         self._url = url
         self._heartbeat = heartbeat
         self._on_up = on_up
         self._on_down = on_down
-        self._beat = beat
-        self._stopping = threading.Event()
         self._connection: WireConnection | None = None
         self._is_up = False
+        self._backoff = FIRST_BACKOFF
         self._may_tell = Seldom()
         self._calls: deque[Callable[[], None]] = deque()
-        self._wake_sent = False
-        self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-
-    def start(self) -> None:
-        """Start the thread; it connects by itself, and again whenever the connection is lost."""
-        self._beat(self.name)
-        self._thread.start()
+        self._is_stopping = False
+        self._stopped = threading.Event()
+        loop.add(self)
 
     def stop(self, timeout: float) -> None:
-        """Close the connection after what was asked by `call_soon` so far, and end the thread within `timeout` seconds."""
-        self._stopping.set()
+        """Close the connection, within `timeout` seconds, after what was asked by `call_soon` so far; it does not come back."""
+        self._is_stopping = True
         if self._is_up:
             self.call_soon(self._close)
-        elif connection := self._connection:
-            connection.ioloop.add_callback_threadsafe(connection.ioloop.stop)
-        self._thread.join(timeout)
+            self._stopped.wait(timeout)
 
     @property
     def is_up(self) -> bool:
@@ -123,90 +105,77 @@ class ConnectionThread:
         return self._is_up
 
     def call_soon(self, call: Callable[[], None]) -> None:
-        """Run `call` in the connection's thread; dropped where no connection is open by then, as its channel is gone too."""
+        """Run `call` in the loop's thread; dropped where the connection is not open by then, as its channel is gone too."""
         self._calls.append(call)
-        if self._wake_sent:  # read without the lock, which its owner holds while the kernel wakes the loop
-            return
-        with self._lock:
-            if not self._wake_sent and self._connection is not None:
-                self._wake_sent = True
-                self._connection.ioloop.add_callback_threadsafe(self._run_calls)
+        self._loop.wake()
+
+    # Everything below is called in the loop's thread.
 
     def call_later(self, seconds: float, call: Callable[[], None]) -> None:
-        """Run `call` after `seconds`; only from the connection's thread, and forgotten with the connection."""
-        if self._connection is not None:
-            self._connection.ioloop.call_later(seconds, call)
+        """Run `call` after `seconds`; forgotten with the connection."""
+        connection = self._connection
+        self._loop.call_later(seconds, lambda: call() if connection is self._connection else None)
 
-    def _run_calls(self) -> None:
-        # The flag falls before the queue is read, so that a call added meanwhile wakes the loop again.
-        self._wake_sent = False
-        if (connection := self._connection) is not None:
-            with connection.together():
-                self._run_each()
+    def run_calls(self) -> None:
+        """Do what was asked by `call_soon`."""
+        if not self._calls:
+            return
+        with self._connection.together() if self._connection else contextlib.nullcontext():
+            while self._calls:
+                call = self._calls.popleft()
+                if self._is_up:
+                    call()
 
-    def _run_each(self) -> None:
-        while self._calls:
-            call = self._calls.popleft()
-            if self._is_up:
-                call()
-
-    def _run(self) -> None:
-        backoff = FIRST_BACKOFF
-        while not self._stopping.is_set():
-            was_up = self._connect_and_serve_or_fail()
-            backoff = FIRST_BACKOFF if was_up else min(backoff * 2, LONGEST_BACKOFF)
-            pause = backoff * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, no secret
-            self._beat(self.name, allow=pause)
-            self._stopping.wait(pause)
-
-    def _connect_and_serve_or_fail(self) -> bool:
+    def connect(self) -> None:
+        """Begin to connect; what becomes of it is told by `_opened` or `_ended`."""
+        if self._is_stopping:
+            return
         try:
-            return self._connect_and_serve()
+            wanted = parameters(self._url, name=self.name, heartbeat=self._heartbeat)
+            self._connection = WireConnection(wanted, self._opened, self._ended, self._ended, custom_ioloop=self._loop.ioloop)
         except Exception:
-            # No descriptors left, say. Whatever it is, nobody would start this thread again.
-            log.exception("the connection could not be made or left", connection=self.name)
-            return False
+            # No descriptors left, say.
+            log.exception("the connection could not be made", connection=self.name)
+            self._connect_again()
 
-    def _connect_and_serve(self) -> bool:
-        """Serve one connection until it is lost; whether it ever was open."""
-        was_up = False
+    def _connect_again(self) -> None:
+        self._loop.call_later(self._backoff * random.uniform(0.5, 1.5), self.connect)  # noqa: S311 - jitter, no secret
+        self._backoff = min(self._backoff * 2, LONGEST_BACKOFF)
 
-        def opened(connection: Connection) -> None:
-            nonlocal was_up
-            was_up = self._is_up = True
-            self._may_tell.forget()
-            log.info("connected to RabbitMQ", connection=self.name)
-            self._watch(bytes_seen=-1, missed=0)
-            self._on_up(connection)
-            self._run_calls()
+    def _opened(self, connection: Connection) -> None:
+        self._is_up = True
+        self._backoff = FIRST_BACKOFF
+        self._may_tell.forget()
+        log.info("connected to RabbitMQ", connection=self.name)
+        self._watch(bytes_seen=-1, missed=0)
+        self._on_up(connection)
+        self.run_calls()
 
-        def ended(connection: Connection, error: BaseException) -> None:
-            self._is_up = False
-            if not self._stopping.is_set():
-                self._tell(describe(error), was_up=was_up)
-            connection.ioloop.stop()
+    def _ended(self, connection: Connection, error: BaseException) -> None:
+        if connection is not self._connection:
+            return
+        if not self._is_stopping:
+            self._tell(describe(error), was_up=self._is_up)
+        self._lose()
+        if self._is_stopping:
+            self._stopped.set()
+        else:
+            self._connect_again()
 
-        connection = WireConnection(parameters(self._url, name=self.name, heartbeat=self._heartbeat), opened, ended, ended)
-        with self._lock:
-            self._connection, self._wake_sent = connection, False
-        try:
-            self._beat_again(connection)
-            connection.ioloop.start()
-        except Exception as error:
-            # A bug of ours or of pika's in a callback must cost this connection, never the thread.
-            log.exception("the connection broke", connection=self.name)
+    def broke(self, error: Exception) -> None:
+        """The loop broke down; the next one makes another connection."""
+        connection = self._connection
+        self._lose()
+        if connection is not None:
             with contextlib.suppress(Exception):
                 connection._terminate_stream(error)  # noqa: SLF001 - the one way to close the socket of a broken connection
-        finally:
-            with self._lock:
-                self._connection = None
-            self._is_up = False
-            self._calls.clear()
-            with contextlib.suppress(Exception):
-                connection.ioloop.close()
+
+    def _lose(self) -> None:
+        was_up, self._is_up = self._is_up, False
+        self._connection = None
+        self._calls.clear()
         if was_up:
             self._on_down()
-        return was_up
 
     def _tell(self, error: str, *, was_up: bool) -> None:
         """What is in the way of a connection is said once a minute, though it is tried every few seconds."""
@@ -215,11 +184,6 @@ class ConnectionThread:
         elif self._may_tell(error):
             check = "is RabbitMQ running, and is AMQP_URL right? It is tried again until it works"
             log.warning("cannot connect to RabbitMQ", connection=self.name, error=error, check=check)
-
-    def _beat_again(self, connection: pika.SelectConnection) -> None:
-        """Beat for as long as the loop goes round, from the attempt to connect on."""
-        self._beat(self.name)
-        connection.ioloop.call_later(BEAT_SECONDS, lambda: self._beat_again(connection))
 
     def _watch(self, *, bytes_seen: int, missed: int) -> None:
         """Give the connection up when nothing, not even a heartbeat, came in for too long (half-open, or a hung peer)."""

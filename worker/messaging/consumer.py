@@ -1,6 +1,6 @@
 """Consume one queue for dramatiq: acks bound to their channel, a gate, and nothing run twice across a reconnect.
 
-All state of the subscription lives in the connection's thread; dramatiq's consumer thread only takes from the inbox.
+All state of the subscription lives in the loop's thread; dramatiq's consumer thread only takes from the inbox.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import dramatiq
 import pika.exceptions
 import structlog
 
-from worker.messaging.connection import describe, unwatched
+from worker.messaging.connection import describe
 from worker.messaging.delivery import Delivery, Disposition
 from worker.messaging.keeper import LOOK_SECONDS
+from worker.messaging.loop import unwatched
 from worker.messaging.topology import TopologyError
 
 if TYPE_CHECKING:
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
     from pika.connection import Connection
     from pika.spec import BasicProperties
 
-    from worker.messaging.connection import Beat, ConnectionThread
+    from worker.messaging.connection import KeptConnection
     from worker.messaging.gate import Gate
     from worker.messaging.keeper import TopologyKeeper
+    from worker.messaging.loop import Beat
 
 __all__ = ["DeliveryProxy", "RabbitConsumer"]
 
@@ -77,7 +79,7 @@ class RabbitConsumer(dramatiq.Consumer):
         self,
         queue_name: str,
         *,
-        connection: ConnectionThread,
+        connection: KeptConnection,
         keeper: TopologyKeeper,
         gate: Gate,
         prefetch: int,
@@ -99,7 +101,7 @@ class RabbitConsumer(dramatiq.Consumer):
         self._acked: deque[Delivery] = deque(maxlen=MAX_ACKED)
         self._topology_checked = False
         self._closed = False
-        # Of the connection's thread alone:
+        # Of the loop's thread alone:
         self._pika_connection: Connection | None = None
         self._channel: Channel | None = None
         self._consumer_tag: str | None = None
@@ -169,7 +171,7 @@ class RabbitConsumer(dramatiq.Consumer):
         """Whether RabbitMQ was asked for the queue's messages, on a channel that is there. From any thread."""
         return self._consumer_tag is not None
 
-    # Everything below runs in the connection's thread.
+    # Everything below runs in the loop's thread.
 
     @property
     def is_attached(self) -> bool:

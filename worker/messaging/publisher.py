@@ -16,15 +16,14 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from pika import spec
 
-from worker.messaging.connection import ConnectionThread, describe, unwatched
+from worker.messaging.connection import KeptConnection, describe
+from worker.messaging.loop import Loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pika.channel import Channel
     from pika.connection import Connection
-
-    from worker.messaging.connection import Beat
 
 __all__ = [
     "Message",
@@ -117,8 +116,8 @@ class Publisher:
         heartbeat: seconds.
         on_state: called with True when messages can be published, with False when RabbitMQ is away or blocks publishers
             (memory or disk alarm).
-        repair: declares the topology; called when an exchange or a bound queue is missing, never in the connection's thread.
-        beat: called by the connection's thread for as long as it gets on.
+        repair: declares the topology; called when an exchange or a bound queue is missing, never in the loop's thread.
+        loop: that serves its connection; by default one of its own, which starts and stops with it.
     """
 
     def __init__(
@@ -129,10 +128,17 @@ class Publisher:
         heartbeat: int,
         on_state: Callable[[bool], None] = lambda _up: None,
         repair: Callable[[], None] = lambda: None,
-        beat: Beat = unwatched,
+        loop: Loop | None = None,
     ) -> None:
-        self._connection = ConnectionThread(
-            url, name=name, heartbeat=heartbeat, on_up=self._connected, on_down=self._disconnected, beat=beat
+        serving = loop or Loop(name)
+        self._own_loop = serving if loop is None else None
+        self._connection = KeptConnection(
+            serving,
+            url,
+            name=name,
+            heartbeat=heartbeat,
+            on_up=self._connected,
+            on_down=self._disconnected,
         )
         self._on_state = on_state
         self._repair = repair
@@ -146,12 +152,15 @@ class Publisher:
         self._frame_bytes = FRAME_BYTES
 
     def start(self) -> None:
-        """Connect in the background."""
-        self._connection.start()
+        """Connect in the background, unless its loop does so already."""
+        if self._own_loop is not None:
+            self._own_loop.start()
 
     def stop(self, timeout: float) -> None:
         """Close the connection; messages still waiting end in their own time-out."""
         self._connection.stop(timeout)
+        if self._own_loop is not None:
+            self._own_loop.stop(timeout)
 
     @property
     def is_up(self) -> bool:
@@ -207,7 +216,7 @@ class Publisher:
             return
         self._connection.call_soon(lambda: self._send_reply(message))
 
-    # Everything below runs in the connection's thread.
+    # Everything below runs in the loop's thread.
 
     def _connected(self, connection: Connection) -> None:
         connection.add_on_connection_blocked_callback(self._on_blocked)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from worker.blobs import BlobError
-from worker.messaging.connection import unwatched
 from worker.messaging.keeper import LOOK_SECONDS
+from worker.messaging.loop import unwatched
 from worker.messaging.publisher import PublishError, PublishTimeoutError
 from worker.runtime.clock import StoreClock
 from worker.runtime.ticks import CLAIM_SECONDS, tick
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from worker.blobs import BlobStore
-    from worker.messaging.connection import Beat
+    from worker.messaging.loop import Beat
     from worker.messaging.publisher import Publisher
     from worker.settings import Settings
     from worker.store.engine import Store

@@ -8,8 +8,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 # The workers that `make bench` compares with live apart: their packages are none of ours.
-PEERS := .venv-bench
-PEERS_READY := $(PEERS)/.ready
+MEASURED := .venv-bench
+MEASURED_READY := $(MEASURED)/.ready
 
 # The first Python that is new enough and can make an environment (Debian splits the latter off).
 PYTHON = $(shell for python in python3.13 python3.12 python3.11 python3; do \
@@ -60,15 +60,15 @@ soak: programs ## run the proofs at their full size; each prints its figures
 chaos: programs ## break everything around the workers and count; ARGS="--orders 1000 --reads 1000 --seed 7 --minutes 5"
 	@$(BIN)/python -m tests.chaos $(ARGS) $(if $(RABBITMQ),--rabbitmq $(RABBITMQ)) $(if $(BREAK),--break $(BREAK))
 
-$(PEERS_READY): requirements-bench.lock
+$(MEASURED_READY): requirements-bench.lock
 	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer with its venv module is missing; install it" >&2; exit 1; }
-	$(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
+	$(PYTHON) -m venv $(MEASURED)
+	$(MEASURED)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
 	@touch $@
 
 # ARGS="--rounds 5 --messages 4000", --only sips-worker, --quick; about ten minutes as it is.
-bench: programs $(PEERS_READY) ## measure this worker, dramatiq, Celery and FastStream at the same job
-	@$(BIN)/python -m tests.benchmarks --peers-python $(PEERS)/bin/python $(ARGS)
+bench: programs $(MEASURED_READY) ## measure this worker, dramatiq, Celery and FastStream at the same job
+	@$(BIN)/python -m tests.benchmarks --python $(MEASURED)/bin/python $(ARGS)
 
 demo: broker ## see commands turn into outcomes, with a private broker and the sandbox
 	$(BIN)/sips-worker demo
@@ -77,7 +77,7 @@ lock: setup ## re-make the lock files after a change of the dependencies in pypr
 	@command -v uv >/dev/null || $(BIN)/uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet uv
 	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile pyproject.toml $(LOCK_OPTIONS) -o requirements.lock
 	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile pyproject.toml $(LOCK_OPTIONS) --group dev -c requirements.lock -o requirements-dev.lock
-	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile --group bench $(LOCK_OPTIONS) -c requirements-dev.lock -o requirements-bench.lock
+	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile pyproject.toml --group bench $(LOCK_OPTIONS) -c requirements-dev.lock -o requirements-bench.lock
 	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile --group build $(LOCK_OPTIONS) -c requirements-dev.lock -o requirements-build.lock
 
 contract: setup ## write the schemas and the topology in worker/contract again
@@ -87,5 +87,5 @@ contract: setup ## write the schemas and the topology in worker/contract again
 LOCK_OPTIONS := --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) $(PEERS) .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/node/node_modules
+	rm -rf $(VENV) $(MEASURED) .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/node/node_modules
 	find worker handlers tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -147,7 +147,7 @@ class Settings(BaseSettings):
     )
 
     processes: int = Field(default=1, ge=1, le=64, description="worker processes of `run`")
-    threads: int = Field(default=32, ge=1, le=512, description="commands that one process handles at the same time")
+    threads: int = Field(default=128, ge=1, le=512, description="commands that one process handles at the same time")
     amqp_heartbeat: int = Field(
         default=5, ge=2, le=60, description="AMQP heartbeat; a connection silent for twice as long is given up"
     )

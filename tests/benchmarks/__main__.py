@@ -53,17 +53,17 @@ QUICK = Plan(messages=300, latencies=40, idle_seconds=2.0)
 @click.option("--growth/--no-growth", default=True, help="What a command costs while up to 200 000 wait.")
 @click.option("--quick", is_flag=True, help="One round of little, to see that all works; its figures mean nothing.")
 @click.option("--picture", type=click.Path(path_type=Path), default=PICTURE, help="Where the picture is written.")
-@click.option("--peers-python", default=sys.executable, help="The Python that has the peers' packages.")
+@click.option("--python", default=sys.executable, help="The Python of the measured workers; best without anything else.")
 def main(
-    rounds: int, messages: int, only: tuple[str, ...], orders: bool, growth: bool, quick: bool, picture: Path, peers_python: str
+    rounds: int, messages: int, only: tuple[str, ...], orders: bool, growth: bool, quick: bool, picture: Path, python: str
 ) -> None:
     """Measure this worker and its peers at the same job."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was started is stopped on the way out
-    peers_python = os.path.abspath(peers_python)  # noqa: PTH100 - the link itself: what it leads to has no packages
+    python = os.path.abspath(python)  # noqa: PTH100 - the link itself: what it leads to has no packages
     plan, rounds = (QUICK, 1) if quick else (Plan(messages=messages), rounds)
     names = [name for name in CONTENDERS if name in only or not only]
     try:
-        with surroundings(peers_python) as (bench, postgres):
+        with surroundings(python) as (bench, postgres):
             _say(_machine(bench))
             samples: list[Sample] = []
             order_costs: dict[str, list[float]] = defaultdict(list)
@@ -96,7 +96,7 @@ GROWTH_ROUNDS = 2
 
 
 @contextmanager
-def surroundings(peers_python: str) -> Iterator[tuple[Bench, PostgresCluster]]:
+def surroundings(python: str) -> Iterator[tuple[Bench, PostgresCluster]]:
     """A RabbitMQ with the topology, the stand-in for SIPS, an empty store and a PostgreSQL; logs are kept if anything fails."""
     folder = Path(tempfile.mkdtemp(prefix="sips-bench-"))
     _say(f"logs, kept if anything is wrong: {folder}")
@@ -109,7 +109,7 @@ def surroundings(peers_python: str) -> Iterator[tuple[Bench, PostgresCluster]]:
         database_url = f"sqlite:///{folder}/store.db"
         migrate(database_url)
         sips = stack.enter_context(Sips(folder))
-        yield Bench(node.url, sips, folder, database_url, peers_python), postgres
+        yield Bench(node.url, sips, folder, database_url, python), postgres
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -122,7 +122,7 @@ def _orders(bench: Bench, postgres: PostgresCluster, turn: int, number: int) -> 
 def _machine(bench: Bench) -> str:
     """What the figures were got on."""
     script = f"import importlib.metadata as m; print(', '.join(f'{{p}} {{m.version(p)}}' for p in {PACKAGES}))"
-    versions = subprocess.run([bench.peers_python, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
+    versions = subprocess.run([bench.python, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
     load = " ".join(f"{value:.1f}" for value in os.getloadavg())
     return f"Python {sys.version.split()[0]}, {os.cpu_count()} cores, load {load}; {versions}"
 

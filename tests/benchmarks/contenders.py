@@ -49,7 +49,7 @@ class Contender:
         message: a command, by its id, in the form that this worker takes.
         in_flight: commands that it works on at the same time.
         queue_arguments: with which it declares its queue.
-        is_peer: runs with the peers' packages; else with ours.
+        is_peer: is not ours.
     """
 
     name: str

@@ -125,14 +125,14 @@ class Bench:
         sips: the stand-in.
         folder: for logs and the store.
         database_url: of the store that this worker uses.
-        peers_python: the Python that has the peers' packages.
+        python: of the measured workers.
     """
 
     url: str
     sips: Sips
     folder: Path
     database_url: str
-    peers_python: str
+    python: str
 
     def start(self, contender: Contender, environment: Mapping[str, str] | None = None) -> MeasuredProcess:
         """The worker as a process."""
@@ -141,9 +141,8 @@ class Bench:
             surroundings["BENCH_QUEUE"] = contender.queue
         else:
             surroundings["DATABASE_URL"] = self.database_url
-        python = self.peers_python if contender.is_peer else sys.executable
         return MeasuredProcess(
-            contender.name, [python, *contender.arguments], surroundings | dict(environment or {}), self.folder
+            contender.name, [self.python, *contender.arguments], surroundings | dict(environment or {}), self.folder
         )
 
 

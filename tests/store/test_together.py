@@ -183,3 +183,13 @@ def test_works_of_one_transaction_fall_together(store: Store) -> None:
         store._carry_out(works)
     assert ledger.find(good.key) is None
     assert ledger.claim(good, owner="me", lease_seconds=60.0).claimed
+
+
+def test_a_value_that_the_driver_refuses_takes_back_all(store: Store) -> None:
+    """PostgreSQL's refuses it before the statement is sent, when those of the others have been."""
+    ledger, good, bad = Ledger(store), new_order(), new_order(fingerprint="\ud800")
+    works = [writing_down(order, owner="me", lease_seconds=60.0) for order in (good, bad, new_order())]
+    with pytest.raises(UnicodeEncodeError):
+        store._carry_out(works)
+    assert ledger.find(good.key) is None
+    assert ledger.claim(good, owner="me", lease_seconds=60.0).claimed

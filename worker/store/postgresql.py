@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -193,7 +194,13 @@ class PostgreSQL:
         else:
             with driver.pipeline():
                 driver.execute("SELECT set_config('lock_timeout', %s, true)", [f"{SHARED_LOCK_SECONDS}s"])
-                cursors = [statement.execute(driver, work.given) for statement, work in sending]
+                try:
+                    cursors = [statement.execute(driver, work.given) for statement, work in sending]
+                except BaseException:
+                    # The pipeline ends all the same, and its end would commit those before a value that the driver refuses.
+                    with contextlib.suppress(psycopg.Error):
+                        driver.execute("ROLLBACK")
+                    raise
         return [work.result(first_row(cursor)) for work, cursor in zip(works, cursors, strict=True)]
 
     def end_work(self, _connection: Connection) -> None:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.amqp import eventually
-from tests.store.making import new_order
+from tests.store.making import claimed, new_order
 from worker.store import together
 from worker.store.errors import CommitInDoubt, StoreDown
 from worker.store.ledger import Ledger
-from worker.store.recording import writing_down
+from worker.store.recording import Step, writing_down
 from worker.store.statements import Work
 from worker.store.together import Together
 
@@ -193,3 +193,15 @@ def test_a_value_that_the_driver_refuses_takes_back_all(store: Store) -> None:
         store._carry_out(works)
     assert ledger.find(good.key) is None
     assert ledger.claim(good, owner="me", lease_seconds=60.0).claimed
+
+
+def test_a_connection_is_well_after_a_transaction_that_failed(store: Store) -> None:
+    """Also where a statement behind the fault was to be prepared on the server right then, and the server passed over it."""
+    ledger = Ledger(store)
+    held = claimed(ledger)
+    for _ in range(4):
+        claimed(ledger)  # the sixth use of a statement prepares it
+    step = Step(held, held, {"po_number": None}, (), {}, (), only_after_lease=False)
+    with pytest.raises(Exception, match="po_number"):
+        store._carry_out([step.taking(), writing_down(new_order(), owner="me", lease_seconds=60.0)])
+    assert claimed(ledger)

@@ -174,7 +174,8 @@ class Store:
             step = "committing"
             self._database.end_work(connection)
         except BaseException as error:
-            self._end(self._writers, connection, error, step)
+            # psycopg takes for prepared what a pipeline's server passed over, and would fail with it from then on.
+            self._end(self._writers, connection, error, step, keep=False)
             raise
         self._writers.give_back(connection)
         return results
@@ -193,10 +194,12 @@ class Store:
                 raise translated from error
             raise
 
-    def _end(self, connections: Connections, connection: Connection, error: BaseException, step: Step) -> None:
+    def _end(
+        self, connections: Connections, connection: Connection, error: BaseException, step: Step, *, keep: bool = True
+    ) -> None:
         """Roll back, and return the connection or drop it; raise what `error` means, if it is the database's."""
         translated = self._database.translate(error, step, connection)
-        if _roll_back(connection) and translated is None:
+        if _roll_back(connection) and translated is None and keep:
             connections.give_back(connection)
         else:
             connections.drop(connection)

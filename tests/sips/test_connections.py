@@ -213,6 +213,20 @@ def test_a_mutation_takes_no_connection_that_was_idle_for_long(monkeypatch: pyte
         client.close()
 
 
+def test_the_connections_that_are_kept_are_those_used_last() -> None:
+    """Where only orders are sent, nobody takes those that were idle for too long; they must not stand in the way of others."""
+    with Server(serve(answer({}))) as server:
+        client = transport(server.url)
+        client._pool._keep = 1
+        send(client, SUBMIT)
+        kept(client).idle_since -= 3_600
+        send(client, SUBMIT)
+        send(client, SUBMIT)
+        assert 2 == server.accepted
+        assert 1 == len(client._pool._idle)
+        client.close()
+
+
 def test_idle_connections_are_trusted_for_less_time_than_gateways_keep_them() -> None:
     """A gateway that closes earlier than after two seconds has not been seen."""
     assert 2.0 == transport_module.MUTATION_MAX_IDLE

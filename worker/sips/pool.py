@@ -6,6 +6,7 @@ through them again, as that costs more than all else that is done for a command.
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections import deque
 from pathlib import Path
@@ -99,11 +100,14 @@ class ConnectionPool:
         return fresh
 
     def give_back(self, connection: Connection) -> None:
-        """Keep a connection whose answer was read, where another request can be sent over it."""
-        if connection.rest() and len(self._idle) < self._keep:
+        """Keep a connection whose answer was read, where another request can be sent over it; one too many is closed."""
+        if connection.rest():
             self._idle.append(connection)
         else:
             connection.close()
+        if len(self._idle) > self._keep:
+            with contextlib.suppress(IndexError):  # others took them meanwhile
+                self._idle.popleft().close()  # idle for the longest, perhaps too long for whoever comes
         if self._closed:
             _close_all(self._idle)
 

@@ -13,6 +13,7 @@ import pytest
 from worker.main import make_topology
 from worker.messaging import connection
 from worker.messaging.keeper import TopologyKeeper
+from worker.messaging.topology import TopologyError
 
 THREADS = 5
 
@@ -37,6 +38,30 @@ def test_threads_that_wait_for_an_attempt_share_its_failure(monkeypatch: pytest.
         with pytest.raises(pika.exceptions.AMQPError):
             keeper.ensure()
         assert 1 == connections_to(silent)  # whoever asks later is told anew
+
+
+def test_a_connection_that_is_made_meanwhile_takes_nothing_from_what_is_told(
+    amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was refused is said, and the new connection is asked for the right to configure anew."""
+    topology = make_topology()
+    keeper = TopologyKeeper(amqp_url, topology, heartbeat=2)
+    asked: list[bool] = []
+
+    def refuse(*_: object) -> None:
+        asked.append(True)
+        raise TopologyError("ACCESS_REFUSED, so to say", access_refused=True)
+
+    def miss(*_: object) -> list[str]:
+        keeper.invalidate()
+        return ["queue of somebody"]
+
+    monkeypatch.setattr(type(topology), "declare", refuse)
+    monkeypatch.setattr(type(topology), "check", miss)
+    for looks in (1, 2):
+        with pytest.raises(TopologyError, match="ACCESS_REFUSED, so to say; missing: queue of somebody"):
+            keeper.ensure()
+        assert looks == len(asked)
 
 
 def connections_to(server: socket.socket) -> int:

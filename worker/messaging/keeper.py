@@ -36,14 +36,16 @@ class TopologyKeeper:
         self._lock = threading.Lock()
         self._wanted = 1
         self._done = 0
-        self._refusal: TopologyError | None = None  # of the right to configure, on this connection to RabbitMQ
+        # What refused the right to configure, and in which era: another broker or user begins another one.
+        self._era = 0
+        self._refusal: tuple[int, TopologyError | None] = -1, None
         self._may_tell = Seldom()
         self._failures = 0
         self._failure: Exception = TopologyError("not looked at yet")
 
     def invalidate(self) -> None:
         """Something is missing, or it is another broker or user by now: the next `ensure` looks again."""
-        self._refusal = None
+        self._era += 1
         self._wanted += 1
 
     def repair(self) -> None:
@@ -99,15 +101,18 @@ class TopologyKeeper:
                 connection.close()
 
     def _declare_or_check(self, connection: pika.BlockingConnection) -> None:
-        if self._refusal is None:
+        era = self._era
+        refused_in, refusal = self._refusal
+        if refused_in != era:
             try:
                 self._topology.declare(connection.channel())
             except TopologyError as error:
                 if not error.access_refused:
                     raise
-                self._refusal = error
+                refusal = error
+                self._refusal = era, error
             else:
                 return
         # A worker may run without the right to configure; then somebody else must have declared all of it.
         if missing := self._topology.check(connection):
-            raise TopologyError(f"{self._refusal}; missing: {', '.join(missing)}")
+            raise TopologyError(f"{refusal}; missing: {', '.join(missing)}")

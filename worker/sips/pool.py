@@ -6,7 +6,6 @@ through them again, as that costs more than all else that is done for a command.
 
 from __future__ import annotations
 
-import contextlib
 import weakref
 from collections import deque
 from pathlib import Path
@@ -42,7 +41,7 @@ class ConnectionPool:
 
     Parameters:
         base_url: The address of the host.
-        keep: How many idle connections are kept; more can be in use at the same time.
+        keep: How many idle connections of either kind are kept; more can be in use at the same time.
 
     Attributes:
         proxy: The address of the proxy; `None` where there is none.
@@ -66,7 +65,8 @@ class ConnectionPool:
         self._origin_length = base_url.index("//") + 2 + len(urlsplit(base_url).netloc)
         self.headers = {"Host": _host(base_url), **(self._opener.proxy_headers if self._forwarded else {})}
         self._keep = keep
-        self._idle: deque[Connection] = deque()
+        # By whether they are used without being asked after: what a gateway sends unasked must never be an order's answer.
+        self._idle: dict[bool, deque[Connection]] = {True: deque(), False: deque()}
         self._closed = False
         weakref.finalize(self, _close_all, self._idle)
 
@@ -81,16 +81,14 @@ class ConnectionPool:
             urllib3.exceptions.HTTPError: None can be opened, or the pool is closed.
             OSError: So too.
         """
+        kept = self._idle[exchange.unasked_idle > 0]
         while True:
             try:
-                connection = self._idle.pop()
+                connection = kept.pop()
             except IndexError:
                 break
             idle = connection.idle_seconds
-            if idle >= exchange.max_idle:
-                self._idle.append(connection)  # those below it were idle for longer
-                break
-            if idle < exchange.unasked_idle or connection.is_connected:
+            if idle < exchange.max_idle and (idle < exchange.unasked_idle or connection.is_connected):
                 connection.serve(exchange)
                 return connection
             connection.close()
@@ -99,15 +97,13 @@ class ConnectionPool:
         fresh: Connection = self._opener.open(exchange)
         return fresh
 
-    def give_back(self, connection: Connection) -> None:
-        """Keep a connection whose answer was read, where another request can be sent over it; one too many is closed."""
-        if connection.rest():
-            self._idle.append(connection)
+    def give_back(self, connection: Connection, exchange: Exchange) -> None:
+        """Keep a connection whose answer to the exchange was read, where another request can be sent over it."""
+        kept = self._idle[exchange.unasked_idle > 0]
+        if connection.rest() and len(kept) < self._keep:
+            kept.append(connection)
         else:
             connection.close()
-        if len(self._idle) > self._keep:
-            with contextlib.suppress(IndexError):  # others took them meanwhile
-                self._idle.popleft().close()  # idle for the longest, perhaps too long for whoever comes
         if self._closed:
             _close_all(self._idle)
 
@@ -117,9 +113,10 @@ class ConnectionPool:
         _close_all(self._idle)
 
 
-def _close_all(connections: deque[Connection]) -> None:
-    while connections:
-        connections.pop().close()
+def _close_all(idle: dict[bool, deque[Connection]]) -> None:
+    for connections in idle.values():
+        while connections:
+            connections.pop().close()
 
 
 def _host(base_url: str) -> str:

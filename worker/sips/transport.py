@@ -124,7 +124,8 @@ class Transport:
         exchange = Exchange(deadline, self._watchdog, max_idle=max_idle, unasked_idle=unasked_idle)
         outcome = self._exchange(operation, request, exchange, started, sink)
         if reads and exchange.reused and not exchange.answered and isinstance(outcome, ConnectFailed | LostAnswer):
-            outcome = self._exchange(operation, request, Exchange(deadline, self._watchdog, max_idle=0), started, sink)
+            exchange = Exchange(deadline, self._watchdog, max_idle=0.0, unasked_idle=unasked_idle)
+            outcome = self._exchange(operation, request, exchange, started, sink)
         self._on_end(operation, outcome)
         if isinstance(outcome, SipsError):
             raise outcome
@@ -143,7 +144,7 @@ class Transport:
         try:
             connection = self._pool.take(exchange)
             answer = self._answer(operation, request, connection, started, sink)
-            self._pool.give_back(connection)
+            self._pool.give_back(connection, exchange)
             connection = None
         except _TRANSPORT_ERRORS as error:
             return _failure(operation, exchange, error)

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
+from tests.acceptance.conftest import example
+from tests.amqp import eventually
+from tests.sandbox.calling import Caller, Control, order
+from tests.sandbox.receiving import Receiving
 from worker.cli import cli
+from worker.sandbox.life import STEPS
 
 if TYPE_CHECKING:
     from tests.cli.conftest import CommandLine
@@ -58,6 +63,44 @@ def test_a_client_is_an_id_and_a_secret(clients: list[str], said: str) -> None:
     result = CliRunner().invoke(cli, ["sandbox", *(f"--client={client}" for client in clients)])
 
     assert (2, True) == (result.exit_code, f"Invalid value for '--client': {said}" in result.stderr)
+
+
+def test_orders_live_and_are_told_of(sips_worker: CommandLine) -> None:
+    """Where it is told to, under the headers that are given."""
+    with Receiving() as receiving:
+        options = ["--live", "1000000", "--webhook", receiving.url, "--webhook-header", "X-Key=made=up", "--seed", "7"]
+        process = sips_worker.start("sandbox", "--port", "0", *options)
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        with Caller(ready["url"]) as sips:
+            sips.token = sips.call("POST", "/Authentication/token", example("authenticationToken.request")).body["access_token"]
+            sips.call("POST", "/orders/v2/Submit", order())
+        eventually(lambda: len(receiving.calls) == len(STEPS), "every change was told of")
+        lives = Control(ready["control_url"]).call("GET", "lives").body
+        process.send_signal(signal.SIGTERM)
+
+        assert (0, "", "") == sips_worker.end(process)
+    assert (7, 1) == (lives["seed"], len(lives["lives"]))
+    assert {"made=up"} == {call.headers["x-key"] for call in receiving.calls}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--live", "0"], "Invalid value for '--live': "),
+        (["--live", "1000001"], "Invalid value for '--live': "),
+        (["--webhook", "http://h/"], "--webhook needs --live: "),
+        (["--live", "1", "--webhook-header", "a=b"], "--webhook-header needs --webhook"),
+        (["--live", "1", "--webhook", "ftp://h/"], "--webhook: the address of a receiver is http://"),
+        (["--live", "1", "--webhook", "http://h/", "--webhook-header", "a"], "write NAME=VALUE"),
+        (["--webhook-header", "a=b", "--webhook-header", "a=c"], "header a is named twice"),
+    ],
+)
+def test_options_that_do_not_fit_are_told(options: list[str], said: str) -> None:
+    """Before anything listens."""
+    result = CliRunner().invoke(cli, ["sandbox", *options])
+
+    assert (2, True) == (result.exit_code, said in result.stderr)
 
 
 def test_the_control_port_is_the_next_one(sips_worker: CommandLine) -> None:

@@ -46,6 +46,13 @@ def test_there_are_the_promised_faults() -> None:
         "waf": set(),
         "not_found": set(),
         "down": {"seconds"},
+        "webhook_drop": set(),
+        "webhook_repeat": {"times"},
+        "webhook_delay": {"seconds"},
+        "webhook_shuffle": {"seconds"},
+        "webhook_burst": {"events", "seconds"},
+        "webhook_secret": set(),
+        "webhook_garbage": set(),
     } == {name: set(parameters) for name, parameters in FAULTS.items()}
 
 
@@ -72,6 +79,20 @@ def test_a_seed_makes_rates_repeatable() -> None:
 
     assert struck(7) == struck(7)
     assert struck(7) != struck(8)
+
+
+def test_a_key_is_struck_each_time_or_never() -> None:
+    """Whatever else was asked before; about as many keys are struck as the rate says, and others under another seed."""
+
+    def struck(seed: int, keys: list[str]) -> set[str]:
+        made = Faults(OPERATIONS, seed)
+        made.replace({"webhook_drop": 0.5})
+        return {key for key in keys if made.strikes("webhook_drop", "", key=key) is not None}
+
+    keys = [str(number) for number in range(1_000)]
+    assert struck(7, keys) == struck(7, keys[::-1])
+    assert 400 <= len(struck(7, keys)) <= 600
+    assert struck(7, keys) != struck(8, keys)
 
 
 def test_a_count_ends_a_fault() -> None:
@@ -168,6 +189,9 @@ NUMBER, WHOLE, SECONDS = "a number from 0 to 1", "a whole number from 0 to 21474
         ({"down": {"seconds": "x"}}, f"down: seconds must be {SECONDS} or null"),
         ({"down": {"operations": [SUBMIT]}}, "down: no parameter operations; there are rate, count, seconds"),
         ({"down": {"customers": ["A"]}}, "down: no parameter customers; there are rate, count, seconds"),
+        ({"webhook_drop": {"operations": []}}, "webhook_drop: no parameter operations; there are rate, count, customers"),
+        ({"webhook_repeat": {"times": 0}}, "webhook_repeat: times must be a whole number from 1 to 100"),
+        ({"webhook_burst": {"events": 0}}, "webhook_burst: events must be a whole number from 1 to 2147483647"),
     ],
 )
 def test_a_wrong_name_or_value_is_told_and_changes_nothing(given: Any, message: str) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def test_what_is_exported() -> None:
     """And nothing else."""
-    assert {"Sandbox", "serve"} == set(worker.sandbox.__all__)
+    assert {"Live", "Receiver", "Sandbox", "serve"} == set(worker.sandbox.__all__)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -22,7 +22,11 @@ def test_an_order_is_listed_at_once() -> None:
     """It has no place in the queue."""
     state = State()
     placed = state.add_order(order(), queued=False, dropped=False, listed_after=3_600)
-    assert (True, None, placed) == (placed.is_listed, placed.queue_id, state.find_order(placed.order_id))
+    assert (True, None, placed) == (
+        placed.is_listed(state.now()),
+        placed.queue_id,
+        state.find_order(placed.order_id, state.now()),
+    )
 
 
 def test_a_queued_order_is_listed_later() -> None:
@@ -31,8 +35,8 @@ def test_a_queued_order_is_listed_later() -> None:
     late = state.add_order(order(), queued=True, dropped=False, listed_after=3_600)
     soon = state.add_order(order(), queued=True, dropped=False, listed_after=0.05)
     assert [late, soon] == state.orders()
-    assert (False, None, True) == (late.is_listed, state.find_order(late.order_id), bool(late.queue_id))
-    assert soon is eventually(lambda: state.find_order(soon.order_id), "the queue's entry became an order")
+    assert (False, None, True) == (late.is_listed(state.now()), state.find_order(late.order_id, state.now()), bool(late.queue_id))
+    assert soon is eventually(lambda: state.find_order(soon.order_id, state.now()), "the queue's entry became an order")
 
 
 def test_a_dropped_order_is_never_listed() -> None:
@@ -40,7 +44,11 @@ def test_a_dropped_order_is_never_listed() -> None:
     state = State()
     for queued in (False, True):
         dropped = state.add_order(order(), queued=queued, dropped=True, listed_after=0)
-        assert (False, None, True) == (dropped.is_listed, state.find_order(dropped.order_id), bool(dropped.queue_id))
+        assert (False, None, True) == (
+            dropped.is_listed(state.now()),
+            state.find_order(dropped.order_id, state.now()),
+            bool(dropped.queue_id),
+        )
     assert 2 == len(state.orders())
 
 

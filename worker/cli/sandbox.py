@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
+
+if TYPE_CHECKING:
+    from worker.sandbox import Live
 
 #: The largest port there is; 0 = a free one.
 LAST_PORT = 65_535
 PORT = click.IntRange(0, LAST_PORT)
 
+#: The fastest that orders live: a life of days within a second.
+MOST_FACTOR = 1_000_000
+
 
 def _pairs(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str] | None:
     """Client id to secret; None where any client is taken."""
+    return _mapping(given, "ID=SECRET", "client {} is named twice; the two pairs of a rotation need two ids here") or None
+
+
+def _headers(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    return _mapping(given, "NAME=VALUE", "header {} is named twice")
+
+
+def _mapping(given: tuple[str, ...], form: str, twice: str) -> dict[str, str]:
     pairs: dict[str, str] = {}
     for text in given:
-        client, _, secret = text.partition("=")
-        if not client or not secret:
-            raise click.BadParameter("write ID=SECRET")
-        if client in pairs:
-            raise click.BadParameter(f"client {client} is named twice; the two pairs of a rotation need two ids here")
-        pairs[client] = secret
-    return pairs or None
+        name, _, value = text.partition("=")
+        if not name or not value:
+            raise click.BadParameter(f"write {form}")
+        if name in pairs:
+            raise click.BadParameter(twice.format(name))
+        pairs[name] = value
+    return pairs
 
 
 @click.command()
@@ -34,7 +50,24 @@ def _pairs(_context: click.Context, _option: click.Parameter, given: tuple[str, 
     callback=_pairs,
     help="Take only these credentials, made up for a rehearsal; repeatable.  [default: take any]",
 )
-def sandbox(host: str, port: int, control_port: int | None, clients: dict[str, str] | None) -> None:
+@click.option(
+    "--live",
+    "factor",
+    metavar="FACTOR",
+    type=click.FloatRange(0, MOST_FACTOR, min_open=True),
+    help="Have orders live, so many times as fast as in reality: 3600 makes a second of an hour.  [default: they stand still]",
+)
+@click.option("--webhook", metavar="URL", help="With --live: where each change of an order is told.")
+@click.option(
+    "--webhook-header",
+    "headers",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=_headers,
+    help="With --webhook: a header of each call, made up for a rehearsal; repeatable.",
+)
+@click.option("--seed", type=int, help="Have the same faults strike and the same lives again.  [default: others each time]")
+def sandbox(host: str, port: int, control_port: int | None, clients: dict[str, str] | None, **rest: Any) -> None:
     """Run a stand-in for SIPS, with faults.
 
     It says in one line of JSON where it listens, and ends with SIGTERM or Ctrl-C. Faults are switched on with
@@ -42,7 +75,21 @@ def sandbox(host: str, port: int, control_port: int | None, clients: dict[str, s
     """
     from worker.sandbox import serve  # noqa: PLC0415 - no other command needs a server
 
-    serve(host, port, _control_port(port) if control_port is None else control_port, clients)
+    live, control = _live(rest["factor"], rest["webhook"], rest["headers"]), control_port
+    serve(host, port, _control_port(port) if control is None else control, credentials=clients, seed=rest["seed"], live=live)
+
+
+def _live(factor: float | None, url: str | None, headers: dict[str, str]) -> Live | None:
+    from worker.sandbox import Live, Receiver  # noqa: PLC0415 - as above
+
+    if url is not None and factor is None:
+        raise click.UsageError("--webhook needs --live: orders that stand still have no changes to tell of")
+    if headers and url is None:
+        raise click.UsageError("--webhook-header needs --webhook")
+    try:
+        return None if factor is None else Live(factor, None if url is None else Receiver(url, headers))
+    except ValueError as error:
+        raise click.UsageError(f"--webhook: {error}") from None
 
 
 def _control_port(port: int) -> int:

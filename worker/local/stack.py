@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 from worker.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from types import FrameType
 
@@ -152,10 +152,10 @@ class Worker(Service):
 
 
 class Sandbox(Service):
-    """`sips-worker sandbox` on free ports."""
+    """`sips-worker sandbox` on free ports, with options of its own."""
 
-    def __init__(self, folder: Path, name: str = "sandbox") -> None:
-        super().__init__(name, ["sandbox", "--port", "0", "--control-port", "0"], folder, {})
+    def __init__(self, folder: Path, name: str = "sandbox", options: Sequence[str] = ()) -> None:
+        super().__init__(name, ["sandbox", "--port", "0", "--control-port", "0", *options], folder, {})
         self.url = ""
         self.control_url = ""
 
@@ -178,6 +178,11 @@ class Sandbox(Service):
         """Every order that was ever accepted."""
         orders: list[dict[str, Any]] = self._control("GET", "/_sandbox/orders")["orders"]
         return orders
+
+    def lives(self) -> list[dict[str, Any]]:
+        """Every order's true changes up to now, and the webhooks that tell of them."""
+        lives: list[dict[str, Any]] = self._control("GET", "/_sandbox/lives")["lives"]
+        return lives
 
     def stats(self) -> dict[str, Any]:
         """Requests per operation and status, and tokens issued."""

@@ -7,26 +7,35 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from worker.sandbox.server import Sandbox
+from worker.sandbox.server import Live, Sandbox
+from worker.sandbox.webhooks import Receiver
 from worker.settings import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Sandbox", "serve"]
+__all__ = ["Live", "Receiver", "Sandbox", "serve"]
 
 
-def serve(host: str, port: int, control_port: int, credentials: Mapping[str, str] | None = None) -> None:
+def serve(
+    host: str,
+    port: int,
+    control_port: int,
+    *,
+    credentials: Mapping[str, str] | None = None,
+    seed: int | None = None,
+    live: Live | None = None,
+) -> None:
     """Run a sandbox until SIGTERM or SIGINT; says in one JSON line where it listens.
 
-    `credentials` as in `Sandbox`.
+    `credentials`, `seed` and `live` as in `Sandbox`.
 
     Raises:
         SettingsError: it cannot listen there.
     """
     signals = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    sandbox = Sandbox(host, port, control_port, credentials=credentials)
+    sandbox = Sandbox(host, port, control_port, credentials=credentials, seed=seed, live=live)
     try:
         sandbox.start()
     except (OSError, OverflowError) as error:

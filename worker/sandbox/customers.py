@@ -1,17 +1,19 @@
-"""The sandbox's customers and their invoices."""
+"""The sandbox's customers and their invoices: those that are there from the start, and those of orders that live."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from worker.sandbox import files, shapes
+from worker.sandbox import data, files, shapes
 from worker.sandbox.calls import Answer, error, found, refusal
 from worker.sandbox.data import BRANCHES, CUSTOMERS, INVOICES, JOB_ACCOUNTS, template
+from worker.sandbox.life import INVOICE, day
 from worker.sandbox.orders import limited
 
 if TYPE_CHECKING:
     from worker.sandbox.calls import Call
     from worker.sandbox.data import Row
+    from worker.sandbox.state import Order
 
 __all__ = ["details", "invoice", "invoice_pdf", "list_invoices", "nearest_branch", "ship_tos", "templates", "validate"]
 
@@ -46,7 +48,7 @@ def _is_theirs(account: str, call: Call) -> bool:
     number = call.query.get("invoiceNumber")
     if not number:
         return True
-    header = INVOICES.get(number, {"header": {}})["header"]
+    header = _invoices(call).get(number, {"header": {}})["header"]
     day, amount = call.query.get("invoiceDate"), call.query.get("billedAmount")
     return (
         header.get("customerCode") == account
@@ -81,16 +83,33 @@ def templates(call: Call) -> Answer:
     return found([template(410, "Shingles with starter", 75664, 75621)] if known else None)
 
 
+def _invoices(call: Call) -> dict[str, Row]:
+    """Invoice number to invoice, of all that are issued by now."""
+    now = call.state.now()
+    issued = [_invoice(order) for order in call.state.listed(now) if order.life.status(INVOICE, now)]
+    return INVOICES | {row["header"]["invoiceNumber"]: row for row in issued}
+
+
+def _invoice(order: Order) -> Row:
+    """The invoice of an order, which charges what its lines ask for."""
+    body, issued = order.body, day(order.life.at(INVOICE, "Issued"))
+    total = round(sum((line.get("price") or 0) * line["quantity"] for line in body.get("orderLineItemDetails") or []), 2)
+    branch = body.get("branchCode") or body["branchId"]
+    row = data.invoice(int(order.order_id), body["customerCode"], branch, issued, total, order.po_number)
+    named = {"shipToSequenceNumber": str(body.get("shipToSequenceNumber") or 1)}
+    return row | {"header": row["header"] | named | {"jobNumber": str(body["poDetails"].get("jobNumber") or "")}}
+
+
 def invoice(call: Call) -> Answer:
     """One invoice."""
-    row = INVOICES.get(call.parameters["invoiceNumber"])
+    row = _invoices(call).get(call.parameters["invoiceNumber"])
     return found(None if row is None else {"invoiceHeader": row["header"], "invoiceDetails": []})
 
 
 def invoice_pdf(call: Call) -> Answer:
     """One invoice as a document."""
     number = call.parameters["invoiceNumber"]
-    if number not in INVOICES:
+    if number not in _invoices(call):
         return error(404, "Not Found")
     return Answer(200, files.pdf(f"Invoice {number}", call.mib("invoicePdf")), media_type=files.PDF)
 
@@ -99,7 +118,7 @@ def list_invoices(call: Call) -> Answer:
     """The invoices that match every filter; empty and zero mean "any", and both dates count."""
     if refused := refusal(call, shapes.INVOICE_LIST):
         return refused
-    headers = [row["header"] for row in INVOICES.values() if _is_wanted(row, call.body)]
+    headers = [row["header"] for row in _invoices(call).values() if _is_wanted(row, call.body)]
     return Answer(200, {"invoiceList": limited(headers, call.body)})
 
 

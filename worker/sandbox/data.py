@@ -1,6 +1,6 @@
 """The few customers, branches, products and invoices that the sandbox knows, those of the documented examples among them.
 
-They fit together: a customer's branches, templates and invoices exist. They never change.
+They fit together: a customer's branches, templates and invoices exist. They never change; orders that live add theirs.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ __all__ = [
     "JOB_ACCOUNTS",
     "PRODUCTS",
     "Row",
+    "invoice",
     "template",
 ]
 
@@ -132,7 +133,8 @@ ITEMS: dict[str, Row] = {code: product for product in PRODUCTS.values() for code
 GENERIC_ITEMS: dict[str, Row] = {"ATLAS PINNACLE PRISTINE HP SG 3 BD/SQ": PRODUCTS[784]}
 
 
-def _invoice(order: int, customer: str, branch: str, day: str, total: float, po_number: str) -> Row:
+def invoice(order: int, customer: str, branch: str, day: str, total: float, po_number: str) -> Row:
+    """An invoice of an order's one shipment, and its branch."""
     header = {
         "invoiceNumber": f"{order:010}-001",
         "orderNumber": order,
@@ -160,9 +162,9 @@ def _invoice(order: int, customer: str, branch: str, day: str, total: float, po_
 INVOICES: dict[str, Row] = {
     row["header"]["invoiceNumber"]: row
     for row in (
-        _invoice(19073403, "DEMO001", "BRRIV", "2020-09-22", 3353.83, "112233"),
-        _invoice(16627333, "DEMO001", "WSGRA", "2023-05-11", 120.5, "112234"),
-        _invoice(19073404, "STO1170", "SSDAL", "2024-01-15", 99, "A-1"),
+        invoice(19073403, "DEMO001", "BRRIV", "2020-09-22", 3353.83, "112233"),
+        invoice(16627333, "DEMO001", "WSGRA", "2023-05-11", 120.5, "112234"),
+        invoice(19073404, "STO1170", "SSDAL", "2024-01-15", 99, "A-1"),
     )
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -30,13 +31,26 @@ FAULTS: dict[str, dict[str, Any]] = {
     "waf": {},
     "not_found": {},
     "down": {"seconds": None},
+    "webhook_drop": {},
+    "webhook_repeat": {"times": 1},
+    "webhook_delay": {"seconds": 60.0},
+    "webhook_shuffle": {"seconds": 5.0},
+    "webhook_burst": {"events": 10, "seconds": 5.0},
+    "webhook_secret": {},
+    "webhook_garbage": {},
 }
+
+#: Faults that strike a webhook and no request start so.
+WEBHOOK = "webhook_"
 
 _COMMON: dict[str, Any] = {"rate": 1.0, "count": None, "operations": None, "customers": None}
 
 #: Longest time of a fault in seconds, one day, and the largest whole number (int32, as SIPS documents expires_in).
 LONGEST = 86_400
 LARGEST = 2**31 - 1
+
+#: How often a webhook is repeated at most.
+MOST_TIMES = 100
 
 #: Largest answer in MiB.
 LARGEST_MIB = 256
@@ -68,6 +82,8 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "listed_after": _SECONDS,
     "retry_after": _WHOLE,
     "expires_in": _WHOLE,
+    "times": (lambda value: _is_whole(value, 1, MOST_TIMES), f"a whole number from 1 to {MOST_TIMES}"),
+    "events": (lambda value: _is_whole(value, 1), f"a whole number from 1 to {LARGEST}"),
     "mib": (lambda value: _is_number(value, LARGEST_MIB), f"a number of MiB from 0 to {LARGEST_MIB}"),
     "status": (lambda value: _is_whole(value, 400, 599), "a status from 400 to 599"),
 }
@@ -96,12 +112,13 @@ class Faults:
 
     Args:
         operations: the names that `operations` may hold.
-        seed: makes the rates repeatable.
+        seed: makes the rates repeatable; by default one that nobody knows.
     """
 
     def __init__(self, operations: Iterable[str], seed: int | None = None) -> None:
         self._operations = frozenset(operations)
-        self._random = random.Random(seed)  # noqa: S311 - a test's chance, no secret
+        self.seed = secrets.randbits(32) if seed is None else seed
+        self._random = random.Random(self.seed)  # noqa: S311 - a test's chance, no secret
         self._lock = threading.Lock()
         self._faults: dict[str, _Fault] = {}
         self._given: dict[str, Any] = {}
@@ -129,15 +146,19 @@ class Faults:
             self._faults = {other: fault for other, fault in self._faults.items() if other != name}
             self._given = {other: value for other, value in self._given.items() if other != name}
 
-    def strikes(self, name: str, operation: str, customer: str | None = None) -> dict[str, Any] | None:
-        """The fault's parameters if it strikes this request, else None."""
+    def share(self, key: str) -> float:
+        """A number from 0 to 1 that follows from the seed and the key, whoever asks when."""
+        return random.Random(f"{self.seed}/{key}").random()  # noqa: S311 - as above
+
+    def strikes(self, name: str, operation: str, customer: str | None = None, *, key: str | None = None) -> dict[str, Any] | None:
+        """The fault's parameters if it strikes this request, else None. With a key, the rate strikes the same keys each time."""
         if not self._faults:
             return None
         with self._lock:
             fault = self._faults.get(name)
             if fault is None or fault.left == 0 or not fault.fits(operation, customer):
                 return None
-            if self._random.random() >= fault.rate:
+            if (self._random.random() if key is None else self.share(f"{name}/{key}")) >= fault.rate:
                 return None
             if fault.left is not None:
                 fault.left -= 1
@@ -171,9 +192,9 @@ def _parse(name: str, value: Any, operations: frozenset[str]) -> _Fault:
 
 
 def _allowed(name: str) -> dict[str, Any]:
-    """The parameters of a fault with their defaults; a port that is down knows neither operations nor customers."""
-    common = {"rate": 1.0, "count": None} if name == "down" else _COMMON
-    return common | FAULTS[name]
+    """The parameters of a fault with their defaults; a port that is down knows no customers, and like webhooks no operations."""
+    unknown = {"operations", "customers"} if name == "down" else {"operations"} if name.startswith(WEBHOOK) else set()
+    return {parameter: default for parameter, default in _COMMON.items() if parameter not in unknown} | FAULTS[name]
 
 
 def _names(value: list[str] | None) -> frozenset[str] | None:

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from worker.sandbox import files, shapes
 from worker.sandbox.calls import Answer, error, found, refusal
+from worker.sandbox.data import BRANCHES
+from worker.sandbox.life import DELIVERY, ORDER, Lives, day
 from worker.sandbox.state import EXAMPLE_ORDER_ID
 
 if TYPE_CHECKING:
     from worker.sandbox.calls import Call
+    from worker.sandbox.life import Life
     from worker.sandbox.state import Order
 
 __all__ = ["deliveries", "details", "list_deliveries", "list_orders", "locate", "proof", "submit", "submit_v1"]
@@ -28,6 +31,13 @@ EXAMPLE: dict[str, Any] = {
     "jobNumber": "",
     "orderLineItemDetails": [],
 }
+EXAMPLE_LIFE = Lives().begin("", 0.0)
+
+#: Day on which a still order is expected.
+STILL_DAY = "2021-04-15"
+
+#: How far a truck drives from its branch, in degrees of latitude.
+DRIVE = 0.1
 
 
 def submit(call: Call) -> Answer:
@@ -62,7 +72,8 @@ def list_orders(call: Call) -> Answer:
     """The orders that match every filter; empty and zero mean "any"."""
     if refused := refusal(call, shapes.ORDER_LIST):
         return refused
-    placed = [(_details(order), order.accepted_at.date()) for order in call.state.orders() if order.is_listed]
+    now = call.state.now()
+    placed = [(_details(order, now), order.accepted_at.date()) for order in call.state.listed(now)]
     known = [(EXAMPLE, date.fromisoformat(EXAMPLE["orderDate"])), *placed]
     listed = [shown for shown, accepted in known if _is_wanted(shown, accepted, call.body)]
     return Answer(200, {"orderList": limited(listed, call.body)})
@@ -89,11 +100,11 @@ def _day(text: Any) -> date | None:
         return None
 
 
-def _details(order: Order) -> dict[str, Any]:
+def _details(order: Order, now: float) -> dict[str, Any]:
     po = order.body["poDetails"]
     return {
         "orderId": int(order.order_id),
-        "orderStatus": "Open",
+        "orderStatus": order.life.status(ORDER, now),
         "orderDate": str(po.get("orderDate")),
         "customerCode": order.body["customerCode"],
         "branchCode": order.body.get("branchCode") or order.body["branchId"],  # which an order of version 1 has instead
@@ -104,54 +115,83 @@ def _details(order: Order) -> dict[str, Any]:
     }
 
 
-def _find(call: Call) -> dict[str, Any] | None:
-    """The order that the path names."""
+def _find(call: Call, now: float) -> tuple[dict[str, Any], Life] | None:
+    """The order that the path names, as it is now."""
     order_id = call.parameters["orderId"]
     if order_id == EXAMPLE_ORDER_ID:
-        return EXAMPLE
-    order = call.state.find_order(order_id)
-    return None if order is None else _details(order)
+        return EXAMPLE, EXAMPLE_LIFE
+    order = call.state.find_order(order_id, now)
+    return None if order is None else (_details(order, now), order.life)
 
 
 def details(call: Call) -> Answer:
     """One order."""
-    return found(_find(call))
+    order = _find(call, call.state.now())
+    return found(order and order[0])
 
 
 def deliveries(call: Call) -> Answer:
     """The deliveries of one order."""
-    order = _find(call)
-    return error(404, "Not Found") if order is None else Answer(200, {"deliveryList": [_delivery(order)]})
+    now = call.state.now()
+    order = _find(call, now)
+    return found(order and {"deliveryList": _deliveries(*order, now)})
 
 
 def list_deliveries(call: Call) -> Answer:
     """The deliveries of the orders that match."""
     if refused := refusal(call, shapes.DELIVERY_LIST):
         return refused
-    orders = [EXAMPLE, *(_details(order) for order in call.state.orders() if order.is_listed)]
+    now = call.state.now()
+    orders = [(EXAMPLE, EXAMPLE_LIFE), *((_details(order, now), order.life) for order in call.state.listed(now))]
     names = ("customerCode", "branchCode", "orderId")
-    matching = [order for order in orders if all(not call.body.get(name) or call.body[name] == order[name] for name in names)]
-    return Answer(200, {"deliveryList": limited([_delivery(order) for order in matching], call.body)})
+    matching = [order for order in orders if all(not call.body.get(name) or call.body[name] == order[0][name] for name in names)]
+    rows = [row for order in matching for row in _deliveries(*order, now)]
+    return Answer(200, {"deliveryList": limited(rows, call.body)})
 
 
-def _delivery(order: dict[str, Any]) -> dict[str, Any]:
-    return {
+def _deliveries(order: dict[str, Any], life: Life, now: float) -> list[dict[str, Any]]:
+    """The delivery of an order, from the moment there is one."""
+    status, delivered_at = life.status(DELIVERY, now), life.at(DELIVERY, "Delivered")
+    if status is None:
+        return []
+    row = {
         "orderId": order["orderId"],
         "shipmentNumber": 1,
-        "deliveryStatus": "Pending",
-        "expectedDeliveryDate": "2021-04-15",
-        "deliveredDate": None,
+        "deliveryStatus": status,
+        "expectedDeliveryDate": STILL_DAY if life.is_still else day(delivered_at),
+        "deliveredDate": day(delivered_at) if now >= delivered_at else None,
     }
+    return [row]
 
 
 def proof(call: Call) -> Answer:
-    """The proofs of an order's delivery."""
-    order = _find(call)
-    return error(404, "Not Found") if order is None else Answer(200, files.proofs(order["orderId"]))
+    """The proofs of an order's delivery: none before it is delivered; a still order has one."""
+    now = call.state.now()
+    order = _find(call, now)
+    if order is None:
+        return error(404, "Not Found")
+    shown, life = order
+    proofs = files.proofs(shown["orderId"])
+    is_delivered = life.is_still or now >= life.at(DELIVERY, "Delivered")
+    return Answer(200, proofs if is_delivered else proofs | {"documents": []})
 
 
 def locate(call: Call) -> Answer:
-    """Where the truck with an order is."""
-    order = _find(call)
-    place = {"status": "Pending", "latitude": 40.92, "longitude": -72.66}
-    return error(404, "Not Found") if order is None else Answer(200, {"orderId": order["orderId"], **place})
+    """Where the truck with an order is: at the branch, on its way north, or there. Nowhere, before there is a delivery."""
+    now = call.state.now()
+    order = _find(call, now)
+    if order is None:
+        return error(404, "Not Found")
+    shown, life = order
+    status = life.status(DELIVERY, now)
+    if status is None:
+        return Answer(200, {"orderId": shown["orderId"]})
+    branch = BRANCHES.get(shown["branchCode"], BRANCHES[EXAMPLE["branchCode"]])
+    place = {"latitude": round(branch["latitude"] + DRIVE * _driven(life, now), 6), "longitude": branch["longitude"]}
+    return Answer(200, {"orderId": shown["orderId"], "status": status, **place})
+
+
+def _driven(life: Life, now: float) -> float:
+    """How much of the way is driven, from 0 to 1."""
+    start, end = life.at(DELIVERY, "En Route"), life.at(DELIVERY, "Delivered")
+    return 0.0 if now < start else min((now - start) / (end - start), 1.0)

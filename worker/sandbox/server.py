@@ -2,13 +2,14 @@
 
 A request meets the faults in this order. Before it is worked on: throttle, waf, not_found, unauthorized, token_error,
 error_before. While: queued, queued_dropped, token_short, large. After: lost_answer, error_after, garbage; then slow, then drip.
-While `down` is on, SIPS' port refuses connections and open ones are cut; the control port stays.
+While `down` is on, SIPS' port refuses connections and open ones are cut; the control port stays, and webhooks are sent.
 """
 
 from __future__ import annotations
 
 import socket
 import threading
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote
@@ -16,8 +17,10 @@ from urllib.parse import unquote
 from worker.sandbox import routes, wire
 from worker.sandbox.calls import Call, error
 from worker.sandbox.faults import FaultError, Faults
+from worker.sandbox.life import Lives, moment
 from worker.sandbox.listener import Listener
 from worker.sandbox.outage import Outage
+from worker.sandbox.sender import Sender
 from worker.sandbox.state import State
 from worker.sandbox.wire import Reply, Request, json_reply
 
@@ -25,8 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from worker.sandbox.calls import Answer, Route
+    from worker.sandbox.state import Order
+    from worker.sandbox.webhooks import Receiver
 
-__all__ = ["Sandbox"]
+__all__ = ["Live", "Sandbox"]
 
 #: The operation of a request that no route takes, in the statistics and for faults.
 UNKNOWN = "unknown"
@@ -35,6 +40,21 @@ CONTROL = "/_sandbox/"
 
 NOT_JSON = b"<<< not JSON >>>"
 WAF_PAGE = b"<html><head><title>Request Rejected</title></head><body>The requested URL was rejected.</body></html>"
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """That orders live.
+
+    Args:
+        factor: how many times as fast as in reality.
+        receiver: who is sent a webhook of each change.
+        clock: seconds since 1970, by which lives go.
+    """
+
+    factor: float
+    receiver: Receiver | None = None
+    clock: Callable[[], float] | None = None
 
 
 class Sandbox:
@@ -47,6 +67,7 @@ class Sandbox:
         credentials: client id to secret; any are taken by default.
         paths: operations that have moved, with their paths.
         reshaped: operations that answer otherwise, with what makes their answers of the usual ones.
+        live: how orders go through their life; None = they stand still.
 
     Raises:
         ValueError: one of these operations does not exist.
@@ -62,13 +83,15 @@ class Sandbox:
         credentials: Mapping[str, str] | None = None,
         paths: Mapping[str, str] | None = None,
         reshaped: Mapping[str, Callable[[Any], Any]] | None = None,
+        live: Live | None = None,
     ) -> None:
         self._host = host
         self._routes = routes.Routes(paths)
         self._reshaped = routes.known(reshaped or {})
         self._credentials = credentials
-        self._state = State()
         self._faults = Faults(routes.OPERATIONS | {UNKNOWN}, seed)
+        self._state = State(Lives(live.factor if live else None, self._faults.seed), live.clock if live else None)
+        self._sender = Sender(live.receiver, self._faults, self._state.now) if live and live.receiver else None
         self._stopped = threading.Event()
         self._sips = Listener(host, port, lambda connection: self._serve(connection, self._on_sips))
         self._control = Listener(host, control_port, lambda connection: self._serve(connection, self._on_control))
@@ -104,6 +127,8 @@ class Sandbox:
         self._outage.stop()
         self._sips.close()
         self._control.close()
+        if self._sender:
+            self._sender.stop()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -136,17 +161,38 @@ class Sandbox:
     # Control.
 
     def _answer_control(self, request: Request, asked_on: socket.socket | None = None) -> Reply:
+        now = self._state.now()
         match request.method, request.path:
             case "GET", "/_sandbox/orders":
-                return json_reply(200, {"orders": [_shown(order) for order in self._state.orders()]})
+                return json_reply(200, {"orders": [_shown(order, now) for order in self._state.orders()]})
+            case "GET", "/_sandbox/lives":
+                lives = [self._lived(order, now) for order in self._state.orders()]
+                return json_reply(200, {"seed": self._faults.seed, "lives": lives})
             case "GET", "/_sandbox/stats":
                 return json_reply(200, self._state.stats())
             case "GET", "/_sandbox/faults":
                 return json_reply(200, self._faults.given)
             case "PUT", "/_sandbox/faults":
                 return self._set_faults(routes.parse_json(request.raw), asked_on)
-        here = "GET /_sandbox/orders, GET /_sandbox/stats, and GET and PUT /_sandbox/faults"
+        here = "GET /_sandbox/orders, GET /_sandbox/lives, GET /_sandbox/stats, and GET and PUT /_sandbox/faults"
         return json_reply(404, {"message": f"there are {here}; SIPS itself is at {self.url}"})
+
+    def _lived(self, order: Order, now: float) -> dict[str, Any]:
+        """The true changes of an order up to now, and the webhooks that tell of them."""
+        sent = self._sender.sent(order.order_id) if self._sender else []
+        return {
+            "orderId": order.order_id,
+            "transactionID": order.transaction_id,
+            "poNumber": order.po_number,
+            "ended": order.life.has_ended(now),
+            "changes": [
+                {"at": moment(change.at), "subject": change.subject, "status": change.status, "eventType": change.event_type}
+                for change in order.life.seen(now)
+            ],
+            "webhooks": [
+                {"event": call.event, "state": call.state, "faults": call.faults, "tries": list(call.tries)} for call in sent
+            ],
+        }
 
     def _set_faults(self, given: Any, asked_on: socket.socket | None) -> Reply:
         try:
@@ -171,7 +217,7 @@ class Sandbox:
             if reply is None:
                 answer = self._work(found, request, body)
                 if answer.order:
-                    answer.order.client_port = connection.getpeername()[1]
+                    self._follow(answer.order, connection)
                 if self._faults.strikes("lost_answer", operation, customer) is not None:
                     return False
                 reply = self._spoiled(operation, customer) or _reply(answer)
@@ -182,6 +228,12 @@ class Sandbox:
             return status != "none"
         finally:
             self._state.settle(operation, status)
+
+    def _follow(self, order: Order, connection: socket.socket) -> None:
+        """An order was accepted: note who sent it, and tell of its changes."""
+        if self._sender:
+            self._sender.follow(order)
+        order.client_port = connection.getpeername()[1]
 
     def _refused(self, operation: str, customer: str | None, request: Request) -> Reply | None:
         """The answer to a request that is not worked on."""
@@ -263,7 +315,7 @@ def _has_hung_up(connection: socket.socket) -> bool:
         return False
 
 
-def _shown(order: Any) -> dict[str, Any]:
+def _shown(order: Order, now: float) -> dict[str, Any]:
     return {
         "orderId": order.order_id,
         "transactionID": order.transaction_id,
@@ -272,7 +324,7 @@ def _shown(order: Any) -> dict[str, Any]:
         "acceptedAt": order.accepted_at.isoformat().replace("+00:00", "Z"),
         "queueId": order.queue_id,
         "dropped": order.dropped,
-        "listed": order.is_listed,
+        "listed": order.is_listed(now),
         "answered": order.answered,
         "clientPort": order.client_port,
     }

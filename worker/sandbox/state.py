@@ -8,9 +8,16 @@ import threading
 import time
 import uuid
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from worker.sandbox.life import Lives
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from worker.sandbox.life import Life
 
 __all__ = ["EXAMPLE_ORDER_ID", "Order", "State"]
 
@@ -26,7 +33,7 @@ TOKEN_SECONDS = 86_400
 
 @dataclass(slots=True)
 class Order:
-    """One accepted order: an order at once, or a queue entry that becomes one at `listed_at` (never, if dropped).
+    """One accepted order: an order at once, or a queue entry that becomes one when its life says so (never, if dropped).
 
     `answered` says that its sender was still there when its answer was sent; `client_port` is where the sender was.
     """
@@ -34,28 +41,55 @@ class Order:
     order_id: str
     transaction_id: str
     body: dict[str, Any]
+    accepted_at: datetime
+    life: Life
     queue_id: str | None = None
     dropped: bool = False
     answered: bool = False
     client_port: int | None = None
-    accepted_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    listed_at: float = field(default_factory=time.monotonic)
 
-    @property
-    def is_listed(self) -> bool:
+    def is_listed(self, now: float) -> bool:
         """Whether it can be found and read."""
-        return not self.dropped and time.monotonic() >= self.listed_at
+        return now >= self.life.listed_at
 
     @property
     def po_number(self) -> str:
         """The partner's number of the purchase order."""
-        return str(self.body["poDetails"]["poNumber"])
+        return po_number(self.body)
+
+    @property
+    def key(self) -> str:
+        """What its chances hang on: its sender's names for it, as the order in which orders come is another each time."""
+        return key(self.body)
+
+
+def po_number(body: dict[str, Any]) -> str:
+    """The partner's number of the purchase order that a submit is about."""
+    return str(body["poDetails"]["poNumber"])
+
+
+def key(body: dict[str, Any]) -> str:
+    """What the chances of the order of a submit hang on."""
+    return f"{body.get('transactionID', '')}/{po_number(body)}"
+
+
+def steady_clock() -> Callable[[], float]:
+    """A clock of seconds since 1970 that never goes back, whatever is done to the machine's."""
+    start = time.time() - time.monotonic()
+    return lambda: start + time.monotonic()
 
 
 class State:
-    """Thread-safe: every method is one step under a lock."""
+    """Thread-safe: every method is one step under a lock.
 
-    def __init__(self) -> None:
+    Args:
+        lives: what makes the lives of orders; by default they stand still.
+        clock: seconds since 1970.
+    """
+
+    def __init__(self, lives: Lives | None = None, clock: Callable[[], float] | None = None) -> None:
+        self._lives = lives or Lives()
+        self.now = clock or steady_clock()
         self._lock = threading.Lock()
         self._tokens: dict[str, float] = {}
         self._orders: list[Order] = []
@@ -79,13 +113,15 @@ class State:
     def add_order(self, body: dict[str, Any], *, queued: bool, dropped: bool, listed_after: float) -> Order:
         """Accept an order, also one whose transactionID was seen before: nothing says that SIPS would refuse it."""
         with self._lock:
+            now = self.now()
             order = Order(
                 order_id=str(next(self._numbers)),
                 transaction_id=str(body.get("transactionID", "")),
                 body=body,
+                accepted_at=datetime.fromtimestamp(now, UTC),
+                life=self._lives.begin(key(body), now, queued=queued, dropped=dropped, listed_after=listed_after),
                 queue_id=str(uuid.uuid4()) if queued or dropped else None,
                 dropped=dropped,
-                listed_at=time.monotonic() + (listed_after if queued else 0.0),
             )
             self._orders.append(order)
         return order
@@ -95,9 +131,13 @@ class State:
         with self._lock:
             return list(self._orders)
 
-    def find_order(self, order_id: str) -> Order | None:
+    def listed(self, now: float) -> list[Order]:
+        """Every order that can be found and read now."""
+        return [order for order in self.orders() if order.is_listed(now)]
+
+    def find_order(self, order_id: str, now: float) -> Order | None:
         """A listed order by its id."""
-        return next((order for order in self.orders() if order.order_id == order_id and order.is_listed), None)
+        return next((order for order in self.listed(now) if order.order_id == order_id), None)
 
     def count(self, operation: str) -> None:
         """Count a request that came, as `pending`."""

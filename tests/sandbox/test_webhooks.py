@@ -17,7 +17,7 @@ from tests.sandbox.description import DOCUMENT, problems, unknown_properties
 from tests.sandbox.receiving import Receiving
 from tests.sandbox.test_routes import SUBMIT, types
 from worker.sandbox import Live, Receiver, Sandbox
-from worker.sandbox.faults import Faults
+from worker.sandbox.faults import FAULTS, WEBHOOK, Faults
 from worker.sandbox.life import STEPS, Lives
 from worker.sandbox.sender import Outbox, Sender
 from worker.sandbox.state import State
@@ -129,6 +129,13 @@ def test_what_is_late_comes_after_the_rest(sips: Caller, control: Control, recei
     control.set_faults(webhook_delay={"seconds": 1, "count": 1, "customers": ["DEMO001"]})
     lived(sips, control, "A")
     assert [*TRUTH[1:], TRUTH[0]] == told(receiving)
+
+
+def test_faults_leave_the_webhooks_of_other_customers_alone(sips: Caller, control: Control, receiving: Receiving) -> None:
+    """All of them together."""
+    control.set_faults(**{name: {"customers": ["OTHER"]} for name in FAULTS if name.startswith(WEBHOOK)})
+    lived(sips, control, "A")
+    assert TRUTH == told(receiving)
 
 
 def test_a_wrong_secret_is_in_every_header(sips: Caller, control: Control, receiving: Receiving) -> None:

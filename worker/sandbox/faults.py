@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["FAULTS", "FaultError", "Faults"]
+__all__ = ["FAULTS", "WEBHOOK", "FaultError", "Faults"]
 
 #: Every fault and the parameters it takes beside `rate`, `count`, `operations` and `customers`, with their defaults.
 FAULTS: dict[str, dict[str, Any]] = {

@@ -186,7 +186,7 @@ def test_an_answer_to_nothing_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> N
 
 def kept(client: Transport, operation: Operation = LIST) -> Connection:
     """The connection that a client used last for an operation like this one, and keeps."""
-    return client._pool._idle[operation is LIST][-1]
+    return client._pool._idle[operation is SUBMIT][-1]
 
 
 @pytest.mark.parametrize("operation", [LIST, SUBMIT], ids=["read", "mutation"])

@@ -58,6 +58,11 @@ class Exchange:
         self._handle: socket.socket | None = None
 
     @property
+    def asks(self) -> bool:
+        """Whether the operating system is asked after every kept connection, however short it was idle."""
+        return self.unasked_idle == 0
+
+    @property
     def cut(self) -> bool:
         """Whether the socket was shut down at the deadline."""
         return self._watch is not None and self._watch.cut

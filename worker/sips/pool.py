@@ -65,7 +65,7 @@ class ConnectionPool:
         self._origin_length = base_url.index("//") + 2 + len(urlsplit(base_url).netloc)
         self.headers = {"Host": _host(base_url), **(self._opener.proxy_headers if self._forwarded else {})}
         self._keep = keep
-        # By whether they are used without being asked after: what a gateway sends unasked must never be an order's answer.
+        # By whether they are always asked after: what a gateway sends that nobody wanted must never be an order's answer.
         self._idle: dict[bool, deque[Connection]] = {True: deque(), False: deque()}
         self._closed = False
         weakref.finalize(self, _close_all, self._idle)
@@ -81,7 +81,7 @@ class ConnectionPool:
             urllib3.exceptions.HTTPError: None can be opened, or the pool is closed.
             OSError: So too.
         """
-        kept = self._idle[exchange.unasked_idle > 0]
+        kept = self._idle[exchange.asks]
         while True:
             try:
                 connection = kept.pop()
@@ -99,7 +99,7 @@ class ConnectionPool:
 
     def give_back(self, connection: Connection, exchange: Exchange) -> None:
         """Keep a connection whose answer to the exchange was read, where another request can be sent over it."""
-        kept = self._idle[exchange.unasked_idle > 0]
+        kept = self._idle[exchange.asks]
         if connection.rest() and len(kept) < self._keep:
             kept.append(connection)
         else:

@@ -132,7 +132,7 @@ class Transport:
         return outcome
 
     def close(self) -> None:
-        """Close the idle connections and end the deadline thread; calls that still run end by their own time-outs."""
+        """Close the idle connections; calls that still run end by their deadlines, and the thread of these with the last."""
         self._pool.close()
         self._watchdog.close()
 

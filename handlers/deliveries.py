@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from handlers.orders import OrderReference
 from worker.messaging.topology import QUERIES
+from worker.runtime import readings
 from worker.runtime.payload import Code, Filters, Gleaned, Identity, Number, Result, Whole
+from worker.runtime.readings import Delivery
 from worker.runtime.registry import command
-from worker.runtime.spelling import read_from, sent_to
+from worker.runtime.spelling import sent_to
 from worker.sips import Sips
-
-
-class Delivery(Result, alias_generator=read_from("deliveryDetails")):
-    """One delivery of an order. Dates are SIPS' own texts, without a zone."""
-
-    shipment_number: Whole | None = None
-    status: str | None = None
-    expected_delivery_date: str | None = None
-    delivered_date: str | None = None
 
 
 class DeliveryList(Result):
@@ -29,8 +22,7 @@ class DeliveryList(Result):
 @command("sips.delivery.get", queue=QUERIES, calls=("deliveryDetails",))
 def get_deliveries(request: OrderReference, sips: Sips) -> DeliveryList:
     """Deliveries of one order and their status."""
-    answer = sips.call("deliveryDetails", path={"orderId": request.order_id})
-    return DeliveryList(order_id=request.order_id, deliveries=answer.parse(list[Delivery], under="deliveryList"))
+    return DeliveryList(order_id=request.order_id, deliveries=list(readings.deliveries(sips, request.order_id)))
 
 
 class DeliveryQuery(Filters, alias_generator=sent_to("deliveriesList")):

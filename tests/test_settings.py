@@ -72,7 +72,8 @@ def written(value: Any) -> str:
         case float():
             return f"{value:g}"
         case tuple():
-            return f"[{', '.join(map(written, value))}]"
+            inner = [f'"{item}"' if isinstance(item, str) else written(item) for item in value]
+            return f"[{', '.join(inner)}]"
         case None | dict():
             return ""
     return str(value)

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dramatiq
@@ -31,20 +32,24 @@ from worker.runtime.endings import Endings
 from worker.runtime.facts import Facts
 from worker.runtime.housekeeping import Housekeeping
 from worker.runtime.lookup import Lookup
+from worker.runtime.observing import Observer
 from worker.runtime.orders import Orders
-from worker.runtime.pipeline import Pipeline
+from worker.runtime.pipeline import Executors, Pipeline
 from worker.runtime.probe import Probe
 from worker.runtime.reconcile import Reconcile
 from worker.runtime.registry import registry
 from worker.runtime.service import Service, WatchedTokens
 from worker.runtime.store_gate import StoreGate
 from worker.runtime.ticks import Ticks
+from worker.runtime.watch_ticks import WatchTicks
+from worker.runtime.watching import Watching
 from worker.sips import Limits, SipsClient, Transport, make_token_source
 from worker.store.controls import Controls
 from worker.store.engine import Store
 from worker.store.ledger import Ledger
 from worker.store.timers import Timers
 from worker.store.tokens import Tokens
+from worker.store.watches import Watches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -162,9 +167,12 @@ def make_pipeline(
     orders = Orders(
         ledger=ledger, client=client, lookup=lookup, endings=endings, published=published, clock=clock, settings=settings
     )
+    watches = Watches(store)
+    observer = Observer(watches, ledger, endings, published, settings)
     ticks = Ticks(
         ledger=ledger,
         timers=Timers(store),
+        watch_ticks=WatchTicks(watches, observer, ledger, settings),
         reconcile=Reconcile(ledger, lookup, settings, up_seconds),
         client=client,
         endings=endings,
@@ -175,8 +183,7 @@ def make_pipeline(
         registry,
         client,
         endings=endings,
-        orders=orders,
-        ticks=ticks,
+        executors=Executors(orders, ticks, partial(Watching, watches, observer, ledger, settings)),
         settings=settings,
         stopping=stopping,
         on_store_down=housekeeping.store_failed,

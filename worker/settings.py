@@ -188,6 +188,24 @@ class Settings(BaseSettings):
     po_suffix: bool = Field(
         default=False, description="make a PO number that is taken unique, as in 5641-8/K7Q2, instead of refusing the order"
     )
+    order_tracking: bool = Field(default=True, description="watch every submitted order until its end, and publish what changes")
+    watch_seconds: Seconds = Field(
+        default=900.0, description="between two looks at a watched order near the expected day of its delivery"
+    )
+    watch_far_seconds: Seconds = Field(default=7_200.0, description="the same on other days")
+    watch_days: Annotated[float, Field(gt=0, le=400)] = Field(
+        default=60.0, description="days after which a watch ends that was given no deadline"
+    )
+    order_terminal: tuple[str, ...] = Field(
+        default=("Invoiced", "Closed", "Completed", "Cancelled", "Canceled", "Rejected", "Declined"),
+        description="statuses of an order after which its watch ends (JSON list; SIPS' own list is not public)",
+    )
+    delivery_terminal: tuple[str, ...] = Field(
+        default=("Completed",), description="statuses of a delivery that tell its end, and after which its watch ends (JSON list)"
+    )
+    hint_days: Annotated[float, Field(gt=0, le=400)] = Field(
+        default=30.0, description="days in which a webhook that names no known order waits for it"
+    )
     payload_days: Annotated[float, Field(gt=0)] = Field(
         default=30.0, description="days after an order's end in which its request (names, addresses) is kept"
     )
@@ -291,6 +309,14 @@ class Settings(BaseSettings):
                 f"must be a JSON list of one or more seconds above 0, up to {LONGEST_LOOK_SECONDS}, such as [5, 30, 120]"
             )
         return tuple(delays)
+
+    @field_validator("order_terminal", "delivery_terminal", mode="before")
+    @classmethod
+    def _words_are_some(cls, value: Any) -> Any:
+        words = _json_list(value)
+        if not words or not all(isinstance(word, str) and word.strip() for word in words):
+            raise ValueError('must be a JSON list of one or more statuses, such as ["Completed"]')
+        return tuple(words)
 
     @field_validator("unknown_type_seconds", mode="before")
     @classmethod

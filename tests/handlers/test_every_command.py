@@ -21,6 +21,7 @@ from worker.cli.contract import files
 from worker.runtime.files import JSON
 from worker.runtime.outcomes import invalid_payload
 from worker.runtime.registry import registry
+from worker.runtime.watching import Watching
 from worker.sips import OPERATIONS, Confidence, Sips, Unreadable
 from worker.sips.errors import NotFound, PathUnconfirmed
 
@@ -49,7 +50,12 @@ LONGEST_HANDLER = 12
 #: Operations whose 404 speaks of the path.
 GUESSES = {operation.id for operation in OPERATIONS.values() if operation.confidence is Confidence.PLACEHOLDER}
 
-COMMANDS = [handler for handler in registry if handler.run.__module__.startswith("handlers.") and handler.port is Sips]
+#: Those of watches are tried where the store is.
+COMMANDS = [
+    handler
+    for handler in registry
+    if handler.run.__module__.startswith("handlers.") and Sips in handler.ports and Watching not in handler.ports
+]
 
 
 def by_type(handler: Handler) -> str:

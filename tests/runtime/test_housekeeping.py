@@ -37,13 +37,13 @@ class Ticking:
         self.error = error
         self.refs: list[str] = []
 
-    def publish(self, message: Message, *, timeout: float) -> None:
+    def publish(self, *messages: Message, timeout: float) -> None:
         """As `Publisher.publish`."""
         assert timeout > 0
         error, self.error = self.error, None
         if error:
             raise error
-        self.refs.append(message.body.decode())
+        self.refs += [message.body.decode() for message in messages]
 
 
 @pytest.fixture

@@ -39,11 +39,11 @@ def test_a_decorated_function_is_the_handler_of_its_command() -> None:
 
     handler = own.find("sips.question.ask")
     assert handler
-    assert (QUERIES, Question, Reply, Sips, False, "Answer a question.") == (
+    assert (QUERIES, Question, Reply, (Sips,), False, "Answer a question.") == (
         handler.queue,
         handler.payload,
         handler.result,
-        handler.port,
+        handler.ports,
         handler.changes,
         handler.summary,
     )
@@ -91,8 +91,8 @@ def test_importing_the_handlers_registers_them() -> None:
     """What changes something, what must never wait and what answers with files have queues of their own; all else reads."""
     assert handlers.__all__
 
-    special = {"sips.order.submit": ORDERS, "sips.order.withdraw": CONTROL}
-    reads = [handler for handler in registry if not handler.changes and handler.port is Sips]
+    special = {"sips.order.submit": ORDERS, "sips.order.withdraw": CONTROL, "sips.watch.cancel": CONTROL}
+    reads = [handler for handler in registry if not handler.changes and Sips in handler.ports]
     reading = {handler.type: BULK if handler.keeps_files else QUERIES for handler in reads}
     assert special | reading == registry.bindings()
     assert (QUERIES, BULK) == (reading["sips.pricing.fetch"], reading["sips.product.catalog"])

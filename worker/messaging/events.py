@@ -17,7 +17,7 @@ from worker.messaging.topology import EVENTS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CONTENT_TYPE", "EventContext", "event", "outcome_id", "published_again", "reply", "reply_to"]
+__all__ = ["CONTENT_TYPE", "EventContext", "event", "fact_id", "outcome_id", "published_again", "reply", "reply_to"]
 
 CONTENT_TYPE = "application/cloudevents+json"
 
@@ -54,6 +54,11 @@ class EventContext:
 def outcome_id(source: str, command_id: str, command_type: str, run: int) -> str:
     """The id of a command's outcome: the same for every repetition of one run, so that consumers can drop them."""
     return str(uuid.uuid5(OUTCOME_NAMESPACE, orjson.dumps([source, command_id, command_type, run]).decode()))
+
+
+def fact_id(base_url: str, order_id: str, sequence: int) -> str:
+    """The id of an order's fact with this number in its sequence."""
+    return str(uuid.uuid5(OUTCOME_NAMESPACE, orjson.dumps([base_url, order_id, sequence]).decode()))
 
 
 def event(

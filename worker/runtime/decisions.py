@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from worker.runtime.looks import LOOK_TIMER
+from worker.runtime.looks import LOOK_TIMER, TRACK_TIMER
 from worker.runtime.matching import Finding
 from worker.runtime.order_words import MEANING, name, person_can, printable
 from worker.runtime.submission import transaction_id_of
@@ -124,7 +124,7 @@ def confirm(ledger: Ledger, order: Order, voice: OrderVoice, signature: Signatur
         order,
         Event.CONFIRM,
         say=lambda row: [voice.confirmed(row)],
-        timers_from_now={PUBLISH: 0.0},
+        timers_from_now={PUBLISH: 0.0, TRACK_TIMER: 0.0},
         timers_to_stop=[LOOK_TIMER],
         order_id=order_id,
         resolution=signature.record(order, Decision.CONFIRMED, orderId=order_id),

@@ -210,17 +210,16 @@ class Housekeeping:
     def _tick(self) -> None:
         end = time.monotonic() + CLAIM_SECONDS / 2
         while timers := self._timers.claim(CLAIM_LIMIT, lease_seconds=CLAIM_SECONDS):
-            for position, timer in enumerate(timers):
-                self._beat(NAME, self._settings.publish_seconds)
-                try:
-                    self._publisher.publish(tick(timer), timeout=self._settings.publish_seconds)
-                except PublishTimeoutError as error:
-                    log.warning("no tick can be published; the timers wait for RabbitMQ", error=str(error))
-                    self._timers.give_back(timers[position:])
-                    return
-                except PublishError as error:
-                    log.warning("a tick was not published; it comes again", kind=timer.kind, error=str(error))
-                    return
+            self._beat(NAME, self._settings.publish_seconds)
+            try:
+                self._publisher.publish(*map(tick, timers), timeout=self._settings.publish_seconds)
+            except PublishTimeoutError as error:
+                log.warning("no tick can be published; the timers wait for RabbitMQ", error=str(error))
+                self._timers.give_back(timers)
+                return
+            except PublishError as error:
+                log.warning("ticks were not published; they come again", ticks=len(timers), error=str(error))
+                return
             if len(timers) < CLAIM_LIMIT or time.monotonic() > end:
                 return
 

@@ -10,17 +10,24 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from worker.runtime.order_events import OrderVoice
+    from worker.settings import Settings
     from worker.store.ledger import Ledger, Moved
     from worker.store.orders import Order
 
-__all__ = ["LOOK_TIMER", "QUEUED_TIMER", "UNRESOLVED_SECONDS", "leave_to_a_person", "not_sent_again"]
+__all__ = ["LOOK_TIMER", "QUEUED_TIMER", "TRACK_TIMER", "UNRESOLVED_SECONDS", "leave_to_a_person", "not_sent_again", "tracking"]
 
-#: Kinds of timers: look an order in doubt up, look after an order in SIPS' queue.
+#: Kinds of timers: look an order in doubt up, look after an order in SIPS' queue, watch an order that SIPS has.
 LOOK_TIMER = "look"
 QUEUED_TIMER = "queued"
+TRACK_TIMER = "track"
 
 #: Seconds between two looks for an order whose outcome was `.unknown`: it may still appear.
 UNRESOLVED_SECONDS = 3_600.0
+
+
+def tracking(settings: Settings) -> dict[str, float]:
+    """The timers that start when SIPS is known to have an order."""
+    return {TRACK_TIMER: 0.0} if settings.order_tracking else {}
 
 
 def leave_to_a_person(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from worker.runtime.looks import LOOK_TIMER, QUEUED_TIMER
+from worker.runtime.looks import LOOK_TIMER, QUEUED_TIMER, TRACK_TIMER
 from worker.store.ledger import PUBLISH
 from worker.store.transitions import State
 
@@ -37,6 +37,7 @@ MEANING = {
 _TIMERS = {
     LOOK_TIMER: "it is looked for in SIPS' list of orders",
     QUEUED_TIMER: "SIPS' list of orders is asked whether it has left the queue",
+    TRACK_TIMER: "it is watched from then on, and what changes is published",
     PUBLISH: "what was said of it and may not have reached RabbitMQ is published again, under the same id",
 }
 

@@ -21,7 +21,7 @@ from worker.messaging import ladder
 from worker.ops.crash_points import reached
 from worker.runtime import history, order_events, outcomes, problems, retry
 from worker.runtime.fingerprint import RULE, fingerprint
-from worker.runtime.looks import LOOK_TIMER, QUEUED_TIMER, leave_to_a_person, not_sent_again
+from worker.runtime.looks import LOOK_TIMER, QUEUED_TIMER, leave_to_a_person, not_sent_again, tracking
 from worker.runtime.payload import guess_identity
 from worker.runtime.submission import (
     InDoubtError,
@@ -319,6 +319,7 @@ class Orders:
                 order,
                 Event.CONFIRM,
                 lambda row: [self._voice.succeeded(row, answer), self._voice.confirmed(row)],
+                timers_from_now=tracking(self._settings),
                 **changes,
             )
         else:

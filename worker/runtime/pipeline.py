@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -21,8 +22,10 @@ from worker.messaging.publisher import PublishError, RefusedError, UnroutableErr
 from worker.ops.crash_points import reached
 from worker.runtime import history, outcomes, poison, problems, retry
 from worker.runtime.attempt import Attempt
+from worker.runtime.files import Files
 from worker.runtime.payload import guess_identity
 from worker.runtime.ticks import is_tick
+from worker.runtime.watching import Watching
 from worker.seldom import Seldom
 from worker.sips import Deadline, Sips, SipsError, Unreadable
 from worker.store.errors import RowAhead, StoreError
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
     from worker.settings import Settings
     from worker.sips import SipsClient
 
-__all__ = ["Pipeline"]
+__all__ = ["Executors", "Pipeline"]
 
 #: Seconds a worker thread waits before it gives back a command whose outcome RabbitMQ did not take, so that nothing is
 #: nacked in circles while the reason is not one that closes the gate.
@@ -62,6 +65,21 @@ BLOB_ADVICE = "run `sips-worker doctor`; what is too large for an event cannot b
 log = structlog.get_logger("worker")
 
 
+@dataclass(frozen=True, slots=True)
+class Executors:
+    """What a pipeline hands on to.
+
+    Attributes:
+        orders: carries commands that change something through the ledger.
+        ticks: does what is due.
+        watching: the watches, for the command of an attempt.
+    """
+
+    orders: Orders
+    ticks: Ticks
+    watching: Callable[[Attempt, Command], Watching]
+
+
 class Pipeline:
     """Executes deliveries; one per process, used by all its threads.
 
@@ -69,8 +87,7 @@ class Pipeline:
         registry: the handlers.
         client: of SIPS.
         endings: of outcomes, retries and dead letters.
-        orders: carries commands that change something through the ledger.
-        ticks: does what is due.
+        executors: of what is more than a read.
         settings: of the process.
         stopping: set when the process is to end; cuts short what waits.
         on_store_down: told of each failure of the store.
@@ -82,8 +99,7 @@ class Pipeline:
         client: SipsClient,
         *,
         endings: Endings,
-        orders: Orders,
-        ticks: Ticks,
+        executors: Executors,
         settings: Settings,
         stopping: threading.Event,
         on_store_down: Callable[[StoreError], None] = lambda _error: None,
@@ -91,8 +107,9 @@ class Pipeline:
         self._registry = registry
         self._client = client
         self._endings = endings
-        self._orders = orders
-        self._ticks = ticks
+        self._orders = executors.orders
+        self._ticks = executors.ticks
+        self._watching = executors.watching
         self._settings = settings
         self._stopping = stopping
         self._on_store_down = on_store_down
@@ -220,8 +237,7 @@ class Pipeline:
     def _call(self, attempt: Attempt, command: Command, handler: Handler, payload: Payload) -> None:
         sips = attempt.sips = Sips(self._client, Deadline.after(self._settings.sips_call_seconds))
         try:
-            port = sips if handler.port is Sips else self._orders.withdrawals(command)
-            result = handler.run(payload, port, *([self._endings.files(attempt)] if handler.keeps_files else []))
+            result = handler.run(payload, *(self._port(port, attempt, command) for port in handler.ports))
         except outcomes.RefusedError as refusal:
             self._endings.fail(attempt, command, refusal.problem)
         except SipsError as error:
@@ -229,7 +245,7 @@ class Pipeline:
         except ValidationError:
             unreadable = Unreadable(command.type, "the answer has values of unexpected types", answer=sips.answer)
             self._after_error(attempt, command, unreadable)
-        except (StoreError, BlobError):
+        except (StoreError, BlobError, PublishError):
             raise
         except Exception as error:
             log.exception("a handler broke", type=command.type, id=command.id)
@@ -239,6 +255,14 @@ class Pipeline:
         else:
             reached("answered")
             self._succeed(attempt, command, result)
+
+    def _port(self, port: type[object], attempt: Attempt, command: Command) -> object:
+        """What a handler is given."""
+        if port is Files:
+            return self._endings.files(attempt)
+        if port is Watching:
+            return self._watching(attempt, command)
+        return attempt.sips if port is Sips else self._orders.withdrawals(command)
 
     def _succeed(self, attempt: Attempt, command: Command, result: Result) -> None:
         sips = attempt.sips

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from worker.runtime import matching
-from worker.runtime.looks import LOOK_TIMER, QUEUED_TIMER, UNRESOLVED_SECONDS, leave_to_a_person, not_sent_again
+from worker.runtime.looks import LOOK_TIMER, QUEUED_TIMER, UNRESOLVED_SECONDS, leave_to_a_person, not_sent_again, tracking
 from worker.runtime.order_events import OrderVoice
 from worker.runtime.orders import SENDER_LOST
 from worker.sips import SipsError
@@ -133,7 +133,14 @@ class Reconcile:
             return confirmed if order.state is not State.IN_DOUBT else [self._voice.succeeded(moved, sips.answer), *confirmed]
 
         transaction_id = matching.shown_transaction_id(row) or order.transaction_id
-        return self._ledger.move(order, Event.CONFIRM, say=say, order_id=row.orderId or "", transaction_id=transaction_id)
+        return self._ledger.move(
+            order,
+            Event.CONFIRM,
+            say=say,
+            timers_from_now=tracking(self._settings),
+            order_id=row.orderId or "",
+            transaction_id=transaction_id,
+        )
 
     def _unresolve(self, order: Order, why: str, **changes: Any) -> Moved | None:
         known = f"{why}; the send ended with: {order.last_error}" if order.last_error else why

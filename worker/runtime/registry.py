@@ -31,10 +31,8 @@ class Handler:
         queue: the work queue it is bound to.
         payload: model of the command's data.
         result: model of what the function returns.
-        run: the function: (payload, sips) or (payload, sips, files) for a read, (payload, sips, submission) for a command
-            that changes something.
-        port: what the function is given beside the payload: `Sips`, or `Withdrawals`.
-        keeps_files: whether it is given `Files` as well.
+        run: the function: (payload, *ports) for a read, (payload, sips, submission) for a command that changes something.
+        ports: what the function is given beside the payload: `Sips`, `Files`, `Watching`, `Withdrawals`.
         changes: whether it changes something at SIPS; then it is never repeated on a guess.
         summary: first line of the function's docstring.
         calls: ids of the SIPS operations that it calls, one of them for each command.
@@ -45,11 +43,15 @@ class Handler:
     payload: builtins.type[Payload]
     result: builtins.type[Result]
     run: Callable[..., Result]
-    port: builtins.type[object]
-    keeps_files: bool
+    ports: tuple[builtins.type[object], ...]
     changes: bool
     summary: str
     calls: tuple[str, ...] = ()
+
+    @property
+    def keeps_files(self) -> bool:
+        """Whether it may keep files."""
+        return Files in self.ports
 
 
 class Registry:
@@ -99,7 +101,7 @@ def command(
 
     def register(function: Function) -> Function:
         hints = typing.get_type_hints(function)
-        first, second, *others = inspect.signature(function).parameters
+        first, *others = inspect.signature(function).parameters
         into.add(
             Handler(
                 type=command_type,
@@ -107,8 +109,7 @@ def command(
                 payload=_model(hints[first], Payload, function),
                 result=_model(hints["return"], OrderResult if changes else Result, function),
                 run=function,
-                port=hints[second],
-                keeps_files=Files in [hints.get(name) for name in others],
+                ports=tuple(hints[name] for name in others),
                 changes=changes,
                 summary=(inspect.getdoc(function) or "").split("\n")[0],
                 calls=calls,

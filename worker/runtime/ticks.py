@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from worker.runtime.attempt import Attempt
     from worker.runtime.endings import Endings
     from worker.runtime.reconcile import Reconcile
+    from worker.runtime.watch_ticks import WatchTicks
     from worker.settings import Settings
     from worker.sips import SipsClient
     from worker.store.ledger import Ledger
@@ -61,6 +62,7 @@ class Ticks:
         *,
         ledger: Ledger,
         timers: Timers,
+        watch_ticks: WatchTicks,
         reconcile: Reconcile,
         client: SipsClient,
         endings: Endings,
@@ -69,6 +71,7 @@ class Ticks:
     ) -> None:
         self._ledger = ledger
         self._timers = timers
+        self._watch_ticks = watch_ticks
         self._reconcile = reconcile
         self._client = client
         self._endings = endings
@@ -93,6 +96,9 @@ class Ticks:
                 self._say(attempt, moved.order, moved.said)
             else:
                 self._say_rest(attempt, timer)
+        elif self._watch_ticks.knows(timer.kind):
+            sips = attempt.sips = Sips(self._client, Deadline.after(self._settings.sips_call_seconds))
+            self._end(attempt, timer, self._watch_ticks.execute(attempt, timer.kind, timer.ref, sips))
         else:
             attempt.error = f"tick: no worker of this release knows the timer {timer.kind}"
             self._timers.again(timer, 60.0)
@@ -112,6 +118,12 @@ class Ticks:
     def _leave_to_a_person(self, attempt: Attempt, timer: Timer, why: str) -> None:
         order = self._ledger.find(timer.ref)
         if order is None:
+            log.error(
+                "a timer killed the worker each time; it is stopped",
+                timer=timer.kind,
+                ref=timer.ref,
+                next=f"mend the worker, then `sips-worker dead redrive --type {TICK}`",
+            )
             return
         attempt.run, attempt.order_id = order.run, order.order_id
         moved = self._reconcile.give_up_looking(order, why) if timer.kind in KINDS else None
@@ -152,8 +164,10 @@ class Ticks:
     def _say_waiting(self, attempt: Attempt, key: str) -> bool:
         """Say what was stored of an order and is not known to be published; whether there was something."""
         order = self._ledger.find(key)
+        if order is None:
+            return self._watch_ticks.tell_waiting(attempt, key)
         waiting = [event for event in self._ledger.events(key) if not event.published]
-        if order is None or not waiting:
+        if not waiting:
             return False
         self._say(attempt, order, waiting)
         return True

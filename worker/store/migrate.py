@@ -18,7 +18,7 @@ __all__ = ["SCHEMA_VERSION", "Migrated", "check", "migrate"]
 
 #: The number of the newest migration in `migrations/versions`. A release runs on the schema of this number, and on the next
 #: one, so that a fleet can be migrated before its workers are replaced one by one.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class Migrated(NamedTuple):

@@ -14,7 +14,7 @@ from sqlalchemy.sql.functions import FunctionElement
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
 
-__all__ = ["controls", "events", "metadata", "now", "orders", "store", "timers", "tokens"]
+__all__ = ["controls", "events", "hints", "metadata", "now", "orders", "store", "subscriptions", "timers", "tokens", "watches"]
 
 metadata = MetaData()
 
@@ -73,14 +73,14 @@ orders = Table(
     Index("orders_state", "state", "updated_at"),
 )
 
-#: What is said of an order: kept as long as the order, so that a repeated command gets the same answer.
+#: What is said of an order or of a watch: kept as long as that is, so that a repeated command gets the same answer.
 events = Table(
     "events",
     metadata,
     Column("id", Text, primary_key=True, comment="the CloudEvent's"),
-    Column("key", Text, nullable=False, comment="of the order"),
+    Column("key", Text, nullable=False, comment="of the order"),  # or of the watch
     Column("type", Text, nullable=False),
-    Column("run", Integer, nullable=False),
+    Column("run", Integer, nullable=False),  # of a watch it is the fact's number in its sequence
     Column("body", Text, nullable=False, comment="the CloudEvent as it is published"),
     Column("created_at", Double, nullable=False),
     Column("published_at", Double, comment="when RabbitMQ was known to have it"),
@@ -132,6 +132,64 @@ tokens = Table(
     Column("error_code", Text),
     Column("error_status", Integer),
     Column("error", Text, comment="without a secret"),
+)
+
+
+#: What is known of each order that is watched, or was: facts are told by comparing with it, so it outlives its watch.
+watches = Table(
+    "watches",
+    metadata,
+    Column("key", Text, primary_key=True, comment="JSON [base URL, order id]"),
+    Column("base_url", Text, nullable=False),
+    Column("order_id", Text, nullable=False),
+    Column("customer_code", Text, nullable=False, comment="empty while it is not known"),
+    Column("po_number", Text, nullable=False, comment="empty while it is not known"),
+    Column("envelope", Text, nullable=False, comment="JSON: correlation id, source and trace of the command that brought it"),
+    Column("sequence", Integer, nullable=False, comment="of its last fact"),
+    # What SIPS was seen to say, and the database's time from before the call that told it.
+    Column("status", Text, comment="of the order, in SIPS' words"),
+    Column("status_seen_at", Double),
+    Column("deliveries", Text, comment="JSON: shipment number to status and dates"),
+    Column("deliveries_seen_at", Double),
+    Column("invoices", Text, comment="JSON: numbers of its invoices"),
+    Column("invoices_seen_at", Double),
+    # When it is looked at, and for how long.
+    Column("due", Double, comment="of the next look at its status; null = nobody watches that"),
+    Column("created_at", Double, nullable=False),
+    Column("ended_at", Double, comment="when the last subscription ended; null = it is watched"),
+    Index("watches_due", "base_url", "customer_code", "due"),
+    Index("watches_ended_at", "ended_at"),
+)
+
+#: Who wants a watch to go on: one row per watch, kind and source of commands.
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("key", Text, primary_key=True, comment="of the watch"),
+    Column("kind", Text, primary_key=True, comment="order or delivery"),
+    Column("source", Text, primary_key=True, comment="of the command that asked for it"),
+    Column("command_id", Text, nullable=False),
+    Column("interval", Double, comment="seconds between two looks; null = as the expected day has it"),
+    Column("until", Double, nullable=False),
+    Column("terminal", Text, comment="JSON: statuses that end it; null = those of the settings"),
+    Column("created_at", Double, nullable=False),
+)
+
+#: What webhooks told of: kept until its order is known, and then for as long as it may be told again.
+hints = Table(
+    "hints",
+    metadata,
+    Column("id", Text, primary_key=True, comment="hash of type, id, status, time and references"),
+    Column("event_type", Text, nullable=False),
+    Column("order_id", Text, nullable=False, comment="this and the next two as far as it names them, else empty"),
+    Column("po_number", Text, nullable=False),
+    Column("transaction_id", Text, nullable=False),
+    Column("time", Text, nullable=False, comment="SIPS' own, as it came"),
+    Column("received_at", Double, nullable=False),
+    Column("handled_at", Double, comment="null = its order is not known yet"),
+    Index("hints_order_id", "order_id"),
+    Index("hints_transaction_id", "transaction_id"),
+    Index("hints_received_at", "received_at"),
 )
 
 

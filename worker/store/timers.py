@@ -6,7 +6,7 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Double, and_, bindparam, delete, func, select, tuple_, update
+from sqlalchemy import Double, and_, bindparam, case, delete, func, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from worker.store.schema import now, timers
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from worker.store.engine import Store
 
-__all__ = ["Timer", "Timers", "or_moved", "start_timers"]
+__all__ = ["Timer", "Timers", "hasten_timer", "or_moved", "start_timers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,11 @@ class Timers:
         with self._store.write() as connection:
             start_timers(connection, ref, {kind: seconds})
 
+    def hasten(self, kind: str, ref: str, seconds: float) -> None:
+        """Set a timer; one of the same kind for the same thing comes as soon as it would have, or sooner."""
+        with self._store.write() as connection:
+            hasten_timer(connection, kind, ref, seconds)
+
     def of(self, ref: str) -> dict[str, float]:
         """Kind to seconds until it is due, of everything that is set for a thing."""
         statement = select(timers.c.kind, (timers.c.due - now()).label("seconds")).where(timers.c.ref == ref)
@@ -120,6 +125,20 @@ def start_timers(connection: Connection, ref: str, from_now: Mapping[str, float]
     """Set timers within a transaction of the caller's: kind to seconds from now."""
     for kind, seconds in from_now.items():
         connection.execute(_setting(connection.dialect.name), {"kind": kind, "ref": ref, "seconds": seconds})
+
+
+def hasten_timer(connection: Connection, kind: str, ref: str, seconds: float) -> None:
+    """Set a timer within a transaction of the caller's; one that is there already comes as soon as it would have, or sooner."""
+    connection.execute(_hastening(connection.dialect.name), {"kind": kind, "ref": ref, "seconds": seconds})
+
+
+@functools.cache
+def _hastening(dialect: str) -> sqlite.Insert | postgresql.Insert:
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    setting = insert(timers).values(due=now() + bindparam("seconds", type_=Double()), claims=0)
+    sooner = case((timers.c.due < setting.excluded.due, timers.c.due), else_=setting.excluded.due)
+    moved = {"due": sooner, "claims": timers.c.claims + 1}
+    return setting.on_conflict_do_update(index_elements=[timers.c.kind, timers.c.ref], set_=moved)
 
 
 @functools.cache

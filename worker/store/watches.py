@@ -1,0 +1,274 @@
+"""Watches: what is known of orders at SIPS, who wants to hear of changes, and the facts that are told of them.
+
+An observation counts by the database's time from before its call: the newest one stands, whichever is written last. Facts are
+stored in the same transaction as the state that they tell of, and numbered in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from sqlalchemy import and_, case, delete, func, insert, null, or_, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from worker.store.ledger import PUBLISH, PUBLISH_SECONDS
+from worker.store.orders import StoredEvent
+from worker.store.schema import events, hints, now, subscriptions, timers, watches
+from worker.store.timers import hasten_timer, start_timers
+from worker.store.watched import Kind, Observed, Part, Subscription, Watch, customer_ref
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from sqlalchemy import ColumnElement, Connection, Row
+
+    from worker.store.engine import Store
+    from worker.store.watched import NewWatch
+
+__all__ = ["DELIVERIES", "HINT", "INVOICES", "ORDERS", "Watches"]
+
+#: Kinds of timers: the status of a customer's orders, the deliveries and the invoices of one order, a hint of no known order.
+ORDERS, DELIVERIES, INVOICES, HINT = "orders", "deliveries", "invoices", "hint"
+
+_COLUMNS = [name for name in Watch.__slots__ if name not in {"read_at", "subscriptions"}]
+_ROW = (*(watches.c[name] for name in _COLUMNS), now().label("read_at"))
+
+
+class Watches:
+    """The watches of one store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def find(self, key: str) -> Watch | None:
+        """What is known of an order, with its subscriptions; `read_at` is from before any call that is made now."""
+        with self._store.read() as connection:
+            return next(iter(_read(connection, watches.c.key == key)), None)
+
+    def search(
+        self, *, text: str | None = None, customer: str | None = None, ended: bool = False, limit: int = 100
+    ) -> list[Watch]:
+        """Watches, the newest first.
+
+        Args:
+            text: their order id or PO number.
+            customer: the customer's code.
+            ended: those that nobody waits for as well.
+            limit: at most so many.
+        """
+        wanted: list[ColumnElement[bool]] = [] if ended else [watches.c.ended_at.is_(None)]
+        if text is not None:
+            wanted.append(or_(watches.c.order_id == text, watches.c.po_number == text))
+        if customer is not None:
+            wanted.append(watches.c.customer_code == customer)
+        with self._store.read() as connection:
+            return _read(connection, and_(True, *wanted), order=watches.c.created_at.desc(), limit=limit)
+
+    def of_customer(self, base_url: str, customer_code: str, *, within: float, limit: int) -> list[Watch]:
+        """Those whose status is to be looked at within so many seconds, the first due first."""
+        theirs = and_(watches.c.base_url == base_url, watches.c.customer_code == customer_code)
+        with self._store.read() as connection:
+            return _read(connection, and_(theirs, watches.c.due <= now() + within), order=watches.c.due, limit=limit)
+
+    def next_due(self, base_url: str, customer_code: str) -> float | None:
+        """Seconds until the next look at the status of a customer's orders; None = nobody waits for one."""
+        statement = select(func.min(watches.c.due) - now()).where(
+            watches.c.base_url == base_url, watches.c.customer_code == customer_code
+        )
+        with self._store.read() as connection:
+            seconds: float | None = connection.execute(statement).scalar_one()
+            return seconds
+
+    def open(self, new: NewWatch) -> Watch:
+        """The row of an order, made if it is not there; hints that wait for the order are looked at now."""
+        add = sqlite.insert if self._store.dialect == "sqlite" else postgresql.insert
+        row = {"key": new.key, "base_url": new.base_url, "order_id": new.order_id, "envelope": new.envelope, "sequence": 0}
+        row |= {"customer_code": new.customer_code, "po_number": new.po_number, "created_at": now(), "ended_at": now()}
+        inserting = add(watches).values(row)
+        known = {
+            name: case((watches.c[name] == "", inserting.excluded[name]), else_=watches.c[name])
+            for name in ("customer_code", "po_number")
+        }
+        with self._store.write() as connection:
+            connection.execute(inserting.on_conflict_do_update(index_elements=[watches.c.key], set_=known))
+            names = [hints.c.order_id == new.order_id]
+            names += [hints.c.transaction_id == new.transaction_id] if new.transaction_id else []
+            theirs = select(hints.c.id).where(hints.c.handled_at.is_(None), or_(*names))
+            connection.execute(update(timers).where(timers.c.kind == HINT, timers.c.ref.in_(theirs)).values(due=now()))
+            return _read(connection, watches.c.key == new.key)[0]
+
+    def subscribe(self, watch: Watch, wanted: Iterable[Subscription], seconds: float, *, keep: bool = False) -> Watch:
+        """Let somebody wait for changes; the first look is made in so many seconds.
+
+        Args:
+            watch: what of.
+            wanted: replaces what the same source asked for before.
+            seconds: from now.
+            keep: what the same source asked for before stays instead.
+        """
+        add = sqlite.insert if self._store.dialect == "sqlite" else postgresql.insert
+        with self._store.write() as connection:
+            for one in wanted:
+                terminal = orjson.dumps(one.terminal).decode() if one.terminal is not None else None
+                row = {name: getattr(one, name) for name in ("kind", "source", "command_id", "interval", "until")}
+                adding = add(subscriptions).values(row | {"key": watch.key, "terminal": terminal, "created_at": now()})
+                same = {name: adding.excluded[name] for name in ("command_id", "interval", "until", "terminal")}
+                primary = ["key", "kind", "source"]
+                connection.execute(
+                    adding.on_conflict_do_nothing(index_elements=primary)
+                    if keep
+                    else adding.on_conflict_do_update(index_elements=primary, set_=same)
+                )
+                if one.kind is Kind.ORDER:
+                    connection.execute(update(watches).where(watches.c.key == watch.key).values(due=now() + seconds))
+                    hasten_timer(connection, ORDERS, customer_ref(watch.base_url, watch.customer_code), seconds)
+                else:
+                    hasten_timer(connection, DELIVERIES, watch.key, seconds)
+            connection.execute(update(watches).where(watches.c.key == watch.key).values(ended_at=null()))
+            return _read(connection, watches.c.key == watch.key)[0]
+
+    def unsubscribe(self, key: str, ended: Iterable[tuple[Kind, str]]) -> int:
+        """End subscriptions, each of a kind and a source; how many there were. What nobody waits for is not looked at."""
+        pairs = [(str(kind), source) for kind, source in ended]
+        with self._store.write() as connection:
+            theirs = and_(subscriptions.c.key == key, tuple_(subscriptions.c.kind, subscriptions.c.source).in_(pairs))
+            number: int = connection.execute(delete(subscriptions).where(theirs)).rowcount
+            kinds = select(subscriptions.c.kind).where(subscriptions.c.key == key).distinct()
+            left = set(connection.execute(kinds).scalars())
+            ended_at: dict[str, Any] = {} if left else {"ended_at": func.coalesce(watches.c.ended_at, now())}
+            due: dict[str, Any] = {} if Kind.ORDER in left else {"due": null()}
+            if ended_at or due:
+                connection.execute(update(watches).where(watches.c.key == key).values(ended_at | due))
+            if Kind.DELIVERY not in left:
+                connection.execute(delete(timers).where(timers.c.kind == DELIVERIES, timers.c.ref == key))
+            return number
+
+    def observe(
+        self,
+        watch: Watch,
+        part: Part,
+        state_of: Callable[[Watch], str],
+        say: Callable[[Watch], Sequence[StoredEvent]],
+        hasten: Mapping[str, float] | None = None,
+    ) -> Observed:
+        """Write down what SIPS said of a part after `watch` was read; nothing where somebody saw it later.
+
+        Args:
+            watch: as it was read before the call.
+            part: that was read.
+            state_of: what is known of it from here on, given what is known by then.
+            say: gives the facts of a change, numbered from the sequence of the watch as it is given to it.
+            hasten: kind to seconds: timers of the watch that are set in the same transaction, where there is a change.
+        """
+        column, seen_at = watches.c[part], watches.c[f"{part}_seen_at"]
+        state = state_of(watch)
+        mine = and_(watches.c.key == watch.key, or_(seen_at.is_(None), seen_at < watch.read_at))
+        with self._store.write() as connection:
+            seen = update(watches).where(mine, column == state).values({seen_at: watch.read_at})
+            if connection.execute(seen).rowcount:
+                return Observed(_with(watch, part, state, watch.read_at), changed=False)
+            found = _read(connection, watches.c.key == watch.key, lock=True)
+            if not found or (found[0].seen_at(part) or 0.0) >= watch.read_at:
+                return Observed(found[0] if found else watch, changed=False)
+            before = found[0]
+            state, said = state_of(before), say(before)
+            sequence = before.sequence + len(said)
+            connection.execute(
+                update(watches)
+                .where(watches.c.key == watch.key)
+                .values({column: state, seen_at: watch.read_at, watches.c.sequence: sequence})
+            )
+            for kind, seconds in (hasten or {}).items():
+                hasten_timer(connection, kind, watch.key, seconds)
+            after = replace(_with(before, part, state, watch.read_at), sequence=sequence)
+            return Observed(after, changed=bool(said), waiting=_say(connection, watch.key, said))
+
+    def looked(self, same: Sequence[Watch], due: Mapping[str, float]) -> None:
+        """Orders were looked at together: these are as they were read, and the keys are looked at again in so many seconds."""
+        pairs = [(watch.key, watch.status) for watch in same]
+        seen_at = min((watch.read_at for watch in same), default=0.0)
+        with self._store.write() as connection:
+            if pairs:
+                unchanged = tuple_(watches.c.key, watches.c.status).in_(pairs)
+                older = watches.c.status_seen_at < seen_at
+                connection.execute(update(watches).where(unchanged, older).values(status_seen_at=seen_at))
+            by_seconds: dict[float, list[str]] = {}
+            for key, seconds in due.items():
+                by_seconds.setdefault(seconds, []).append(key)
+            for seconds, keys in by_seconds.items():
+                watched = and_(watches.c.key.in_(keys), watches.c.due.is_not(None))
+                connection.execute(update(watches).where(watched).values(due=now() + seconds))
+
+    def hasten_status(self, watch: Watch, seconds: float) -> None:
+        """Look at the status of an order in so many seconds, or sooner, where somebody waits for it."""
+        with self._store.write() as connection:
+            later = and_(watches.c.key == watch.key, watches.c.due > now() + seconds)
+            if connection.execute(update(watches).where(later).values(due=now() + seconds)).rowcount:
+                hasten_timer(connection, ORDERS, customer_ref(watch.base_url, watch.customer_code), seconds)
+
+    def customer_is(self, watch: Watch, customer_code: str, po_number: str | None) -> Watch:
+        """SIPS tells whose order it is, of one whose customer was not known."""
+        with self._store.write() as connection:
+            told = {"customer_code": customer_code} | ({"po_number": po_number} if po_number and not watch.po_number else {})
+            connection.execute(update(watches).where(watches.c.key == watch.key).values(told))
+            if watch.due is not None:
+                hasten_timer(connection, ORDERS, customer_ref(watch.base_url, customer_code), max(watch.due - watch.read_at, 0.0))
+        return replace(watch, customer_code=customer_code, po_number=watch.po_number or po_number or "")
+
+    def waiting(self, key: str) -> Sequence[StoredEvent]:
+        """What was said of an order and is not known to be published, in its sequence."""
+        with self._store.read() as connection:
+            return _waiting(connection, key)
+
+    def number(self) -> int:
+        """How many orders are watched."""
+        statement = select(func.count()).select_from(watches).where(watches.c.ended_at.is_(None))
+        with self._store.read() as connection:
+            number: int = connection.execute(statement).scalar_one()
+            return number
+
+
+def _read(
+    connection: Connection,
+    wanted: ColumnElement[bool],
+    *,
+    order: ColumnElement[Any] | None = None,
+    limit: int | None = None,
+    lock: bool = False,
+) -> list[Watch]:
+    statement = select(*_ROW).where(wanted).limit(limit)
+    if order is not None:
+        statement = statement.order_by(order)
+    rows = connection.execute(statement.with_for_update() if lock else statement).all()
+    theirs: dict[str, list[Subscription]] = {row.key: [] for row in rows}
+    asked = select(subscriptions).where(subscriptions.c.key.in_(list(theirs))).order_by(subscriptions.c.created_at)
+    for row in connection.execute(asked) if rows else ():
+        theirs[row.key].append(_subscription(row))
+    return [Watch(**row._mapping, subscriptions=tuple(theirs[row.key])) for row in rows]  # noqa: SLF001 - SQLAlchemy's own API
+
+
+def _subscription(row: Row[Any]) -> Subscription:
+    terminal = tuple(orjson.loads(row.terminal)) if row.terminal is not None else None
+    return Subscription(Kind(row.kind), row.source, row.command_id, row.until, row.interval, terminal)
+
+
+def _with(watch: Watch, part: Part, state: str, seen_at: float) -> Watch:
+    changes: dict[str, Any] = {str(part): state, f"{part}_seen_at": seen_at}
+    return replace(watch, **changes)
+
+
+def _say(connection: Connection, key: str, said: Sequence[StoredEvent]) -> Sequence[StoredEvent]:
+    """Store facts; with them goes what waits from before, so that nobody hears of a later one first."""
+    if not said:
+        return ()
+    rows = [{"id": event.id, "key": key, "type": event.type, "run": event.run, "body": event.body} for event in said]
+    connection.execute(insert(events).values(created_at=now()), rows)
+    start_timers(connection, key, {PUBLISH: PUBLISH_SECONDS})
+    return _waiting(connection, key)
+
+
+def _waiting(connection: Connection, key: str) -> list[StoredEvent]:
+    statement = select(events).where(events.c.key == key, events.c.published_at.is_(None)).order_by(events.c.run)
+    return [StoredEvent(row.id, row.type, row.run, row.body) for row in connection.execute(statement)]

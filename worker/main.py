@@ -168,7 +168,7 @@ def make_pipeline(
         ledger=ledger, client=client, lookup=lookup, endings=endings, published=published, clock=clock, settings=settings
     )
     watches = Watches(store)
-    observer = Observer(watches, ledger, endings, published, settings)
+    observer = Observer(watches, endings, published, settings)
     ticks = Ticks(
         ledger=ledger,
         timers=Timers(store),

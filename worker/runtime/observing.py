@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from worker.settings import Settings
     from worker.sips import Sips
     from worker.sips.models import OrderRow
-    from worker.store.ledger import Ledger
     from worker.store.orders import StoredEvent
     from worker.store.watched import Observed, Watch
     from worker.store.watches import Watches
@@ -49,7 +48,6 @@ class Observer:
 
     Args:
         watches: what is known.
-        ledger: marks facts as published.
         endings: publishes them.
         published: told of those that could not be marked, as nothing waits for it.
         settings: of the process.
@@ -58,13 +56,11 @@ class Observer:
     def __init__(
         self,
         watches: Watches,
-        ledger: Ledger,
         endings: Endings,
         published: Callable[[Sequence[str]], None],
         settings: Settings,
     ) -> None:
         self._watches = watches
-        self._ledger = ledger
         self._endings = endings
         self._published = published
         self._settings = settings
@@ -138,17 +134,17 @@ class Observer:
         return observed
 
     def tell(self, attempt: Attempt, watch: Watch, waiting: Sequence[StoredEvent]) -> None:
-        """Publish facts in their sequence; those of an earlier look that died before it told them go first."""
-        if not waiting:
-            return
-        self._endings.publish(attempt, *map(order_events.message, waiting))
-        for fact in waiting:
-            log.info("said", type=fact.type, event_id=fact.id, order_id=watch.order_id, sequence=fact.run)
-        ids = [fact.id for fact in waiting]
-        try:
-            self._ledger.mark_published(ids)  # at once: the next change of the order would tell these again
-        except StoreError:
-            self._published(ids)
+        """Publish facts in their sequence, and those that others store meanwhile."""
+        while waiting:
+            self._endings.publish(attempt, *map(order_events.message, waiting))
+            for fact in waiting:
+                log.info("said", type=fact.type, event_id=fact.id, order_id=watch.order_id, sequence=fact.run)
+            ids = [fact.id for fact in waiting]
+            try:
+                waiting = self._watches.told(watch.key, ids)
+            except StoreError:
+                self._published(ids)
+                raise
 
     def end_subscriptions(self, watch: Watch) -> bool:
         """End those that have what they waited for, or have waited for long enough; whether there were any."""

@@ -13,7 +13,7 @@ import orjson
 from sqlalchemy import and_, case, delete, func, insert, null, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from worker.store.ledger import PUBLISH, PUBLISH_SECONDS
+from worker.store.ledger import PUBLISH
 from worker.store.orders import StoredEvent
 from worker.store.schema import events, hints, now, subscriptions, timers, watches
 from worker.store.timers import hasten_timer, start_timers
@@ -31,6 +31,9 @@ __all__ = ["DELIVERIES", "HINT", "INVOICES", "ORDERS", "Watches"]
 
 #: Kinds of timers: the status of a customer's orders, the deliveries and the invoices of one order, a hint of no known order.
 ORDERS, DELIVERIES, INVOICES, HINT = "orders", "deliveries", "invoices", "hint"
+
+#: Seconds in which whoever stored a fact publishes it; then somebody else does.
+PUBLISH_SOON = 10.0
 
 _COLUMNS = [name for name in Watch.__slots__ if name not in {"read_at", "subscriptions"}]
 _ROW = (*(watches.c[name] for name in _COLUMNS), now().label("read_at"))
@@ -222,6 +225,17 @@ class Watches:
         with self._store.read() as connection:
             return _waiting(connection, key)
 
+    def told(self, key: str, ids: Sequence[str]) -> Sequence[StoredEvent]:
+        """RabbitMQ has these facts of an order; what was stored meanwhile and is to be published next."""
+        with self._store.write() as connection:
+            # Whoever stores a fact holds the row, so that it sees these published, or is seen here.
+            connection.execute(select(watches.c.key).where(watches.c.key == key).with_for_update())
+            connection.execute(update(events).where(events.c.id.in_(list(ids))).values(published_at=now()))
+            waiting = _waiting(connection, key)
+            if not waiting:
+                connection.execute(delete(timers).where(timers.c.kind == PUBLISH, timers.c.ref == key))
+            return waiting
+
     def number(self) -> int:
         """How many orders are watched."""
         statement = select(func.count()).select_from(watches).where(watches.c.ended_at.is_(None))
@@ -260,13 +274,20 @@ def _with(watch: Watch, part: Part, state: str, seen_at: float) -> Watch:
 
 
 def _say(connection: Connection, key: str, said: Sequence[StoredEvent]) -> Sequence[StoredEvent]:
-    """Store facts; with them goes what waits from before, so that nobody hears of a later one first."""
+    """Store facts, and tell what is to be published now, in its sequence: nobody shall hear of a later one first.
+
+    Facts that were stored a moment ago are being published by whoever stored them, who goes on with these.
+    """
     if not said:
         return ()
     rows = [{"id": event.id, "key": key, "type": event.type, "run": event.run, "body": event.body} for event in said]
+    others = select(events.c.id).where(
+        events.c.key == key, events.c.published_at.is_(None), events.c.created_at > now() - PUBLISH_SOON
+    )
+    is_being_published = connection.execute(others.limit(1)).first() is not None
     connection.execute(insert(events).values(created_at=now()), rows)
-    start_timers(connection, key, {PUBLISH: PUBLISH_SECONDS})
-    return _waiting(connection, key)
+    start_timers(connection, key, {PUBLISH: PUBLISH_SOON})
+    return () if is_being_published else _waiting(connection, key)
 
 
 def _waiting(connection: Connection, key: str) -> list[StoredEvent]:

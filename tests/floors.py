@@ -23,6 +23,7 @@ FLOORS: Mapping[str, tuple[str, ...]] = {
         "worker.sips",
         "worker.store",
         "worker.blobs",
+        "worker.webhook",
         "worker.ops",
         "worker.client",
         "worker.local",

@@ -98,7 +98,7 @@ def test_readme_lists_exactly_the_settings_with_their_true_defaults() -> None:
     table = README.partition("| setting |")[2].partition("Logs are")[0]
     listed: dict[str, str] = {}
     for names, default, _meaning in re.findall(r"^\| (`.+?`) \| (.*?) ?\| (.+) \|$", table, re.MULTILINE):
-        variables = re.findall(r"`([A-Z0-9_]+?)(?:__<operationId>)?`", names)
+        variables = re.findall(r"`([A-Z0-9_]+?)(?:__<\w+>)?`", names)
         text = default.replace("`", "")
         values = text.split(", ") if len(variables) == len(text.split(", ")) else [text] * len(variables)
         listed |= dict(zip(variables, values, strict=True))

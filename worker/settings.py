@@ -24,7 +24,18 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["BASE_URLS", "ENV_FILE", "Credentials", "Pairs", "Settings", "SettingsError", "check_amqp_url", "describe", "load"]
+__all__ = [
+    "BASE_URLS",
+    "ENV_FILE",
+    "WEBHOOK_FIELDS",
+    "Credentials",
+    "Pairs",
+    "Settings",
+    "SettingsError",
+    "check_amqp_url",
+    "describe",
+    "load",
+]
 
 Environment = Literal["sandbox", "qa", "production"]
 
@@ -38,6 +49,18 @@ BASE_URLS: dict[str, str] = {
     "production": "https://services.roofhub.pro",
 }
 
+#: What is read of an event that SIPS sends, and the property it is in (seen in a published integration; the letter case is
+#: not looked at).
+WEBHOOK_FIELDS: dict[str, str] = {
+    "id": "eventId",
+    "type": "eventType",
+    "status": "eventStatus",
+    "time": "eventDateTime",
+    "reference": "subscriberReferenceNum",
+    "reference2": "subscriberReferenceNum2",
+    "reference3": "subscriberReferenceNum3",
+}
+
 #: The longest delay there is: the top of the delay ladder, a day and a half.
 MAX_DELAY_SECONDS = 131_072
 
@@ -46,6 +69,9 @@ LONGEST_LOOK_SECONDS = 86_400
 
 #: The longest time that a process can keep others from fetching the token.
 MAX_TOKEN_LEASE_SECONDS = 300
+
+#: Secrets that a caller of the webhook may be verified with: the current one and the next.
+MAX_WEBHOOK_SECRETS = 2
 
 #: The longest that an address can be signed for (AWS Signature Version 4).
 LONGEST_SIGNED_DAYS = 7
@@ -251,6 +277,34 @@ class Settings(BaseSettings):
     health_seconds: Seconds = Field(
         default=20.0, description="/livez fails when a loop makes no progress for this long, or every thread is so far overdue"
     )
+    webhook_port: int = Field(default=8087, ge=1, le=65_535, description="port that `sips-worker webhook` listens on")
+    webhook_host: str = Field(
+        default="127.0.0.1", min_length=1, description="address that WEBHOOK_PORT is opened on; 0.0.0.0 = every one"
+    )
+    webhook_path_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="last segment of the address that SIPS calls, /webhooks/sips/<it>; two with a blank between are both taken, "
+        "as with the other WEBHOOK secrets",
+    )
+    webhook_path_secret_file: Path | None = Field(default=None, description="file that holds it, one on a line")
+    webhook_header: str = Field(default="", description="header in which SIPS sends a secret of its own")
+    webhook_header_secret: SecretStr = Field(default=SecretStr(""), description="that secret: the header's whole value")
+    webhook_header_secret_file: Path | None = Field(default=None, description="file that holds it, one on a line")
+    webhook_hmac_header: str = Field(default="", description="header with the HMAC of the body")
+    webhook_hmac_secret: SecretStr = Field(default=SecretStr(""), description="the key of that HMAC")
+    webhook_hmac_secret_file: Path | None = Field(default=None, description="file that holds it, one on a line")
+    webhook_hmac_algorithm: Literal["sha1", "sha256", "sha512"] = Field(default="sha256", description="hash of that HMAC")
+    webhook_hmac_encoding: Literal["hex", "base64"] = Field(default="hex", description="how it is written in the header")
+    webhook_fields: dict[str, str] = Field(
+        default_factory=dict,
+        description="WEBHOOK_FIELDS__<name>=property where SIPS calls id, type, status, time, reference, reference2 or "
+        "reference3 of an event otherwise than is known",
+    )
+    webhook_max_bytes: int = Field(default=1_048_576, ge=1_024, le=8_388_608, description="largest body of a call; beyond: 413")
+    webhook_body_seconds: Seconds = Field(default=10.0, description="how long a call may take to send its body; beyond: 408")
+    webhook_publish_seconds: Seconds = Field(
+        default=0.8, description="how long RabbitMQ may take to confirm; beyond: 503, and the sender repeats"
+    )
     log_format: Literal["auto", "json", "console"] = Field(default="auto", description="auto = console on a terminal, else json")
 
     @field_validator("amqp_url")
@@ -291,6 +345,9 @@ class Settings(BaseSettings):
     @field_validator(
         "sips_client_secret_file",
         "sips_next_client_secret_file",
+        "webhook_path_secret_file",
+        "webhook_header_secret_file",
+        "webhook_hmac_secret_file",
         "sips_max_concurrency",
         "sips_max_rps",
         "blob_folder",
@@ -334,6 +391,28 @@ class Settings(BaseSettings):
             raise ValueError(what)  # noqa: TRY004 - pydantic takes a ValueError for a wrong value
         return value
 
+    @field_validator("webhook_header", "webhook_hmac_header")
+    @classmethod
+    def _header_is_one(cls, value: str) -> str:
+        if value and not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", value):
+            raise ValueError("is not the name of an HTTP header")
+        return value.lower()
+
+    @field_validator("webhook_fields", mode="before")
+    @classmethod
+    def _fields_have_names(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            what = "set WEBHOOK_FIELDS__<name>=property instead, one variable for each"
+            raise ValueError(what)  # noqa: TRY004 - pydantic takes a ValueError for a wrong value
+        return value
+
+    @field_validator("webhook_fields")
+    @classmethod
+    def _fields_are_known(cls, value: dict[str, str]) -> dict[str, str]:
+        if unknown := sorted(set(value) - set(WEBHOOK_FIELDS)):
+            raise ValueError(f"there is no {', '.join(unknown)}; there are {', '.join(WEBHOOK_FIELDS)}")
+        return value
+
     @field_validator("sips_time_zone")
     @classmethod
     def _time_zone_exists(cls, value: str) -> str:
@@ -361,7 +440,12 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
-        if problems := [*self._contradictions(), *self._faults_of_the_blob_store(), *self._lacks_outside_the_sandbox()]:
+        if problems := [
+            *self._contradictions(),
+            *self._faults_of_the_blob_store(),
+            *self._faults_of_the_webhook(),
+            *self._lacks_outside_the_sandbox(),
+        ]:
             raise ValueError("\n".join(problems))
         return self
 
@@ -389,6 +473,20 @@ class Settings(BaseSettings):
             yield "set both of BLOB_S3_ACCESS_KEY_ID and BLOB_S3_SECRET_ACCESS_KEY, or neither"
         if self.blob_s3_bucket and not self.blob_base_url and self.blob_retention_days > LONGEST_SIGNED_DAYS:
             yield f"BLOB_RETENTION_DAYS above {LONGEST_SIGNED_DAYS} also needs BLOB_BASE_URL: S3 signs no address for longer"
+
+    def _faults_of_the_webhook(self) -> Iterator[str]:
+        for verifier in ("path", "header", "hmac"):
+            secret, file = self._webhook_secret(verifier)
+            name = f"WEBHOOK_{verifier.upper()}_SECRET"
+            if secret and file:
+                yield f"set {name} or {name}_FILE, not both"
+            header = {"header": "webhook_header", "hmac": "webhook_hmac_header"}.get(verifier)
+            if header and bool(getattr(self, header)) != bool(secret or file):
+                yield f"set both of {header.upper()} and {name} (or {name}_FILE), or neither"
+
+    def _webhook_secret(self, verifier: str) -> tuple[str, Path | None]:
+        secret: SecretStr = getattr(self, f"webhook_{verifier}_secret")
+        return secret.get_secret_value(), getattr(self, f"webhook_{verifier}_secret_file")
 
     def _lacks_outside_the_sandbox(self) -> Iterator[str]:
         if self.sips_environment == "sandbox":
@@ -465,6 +563,21 @@ class Settings(BaseSettings):
             return self.sips_next_client_secret.get_secret_value()
         return _secret_in("SIPS_NEXT_CLIENT_SECRET_FILE", self.sips_next_client_secret_file)
 
+    def webhook_secrets(self, verifier: Literal["path", "header", "hmac"]) -> tuple[str, ...]:
+        """The one or two secrets that calls of SIPS are verified with, read anew from their file; empty where there are none.
+
+        Raises:
+            SettingsError: The file cannot be read or is empty, there are more than two, or one cannot stand in a path.
+        """
+        secret, file = self._webhook_secret(verifier)
+        name = f"WEBHOOK_{verifier.upper()}_SECRET"
+        secrets = (_text_of(f"{name}_FILE", file) if file else secret).split()
+        if len(secrets) > MAX_WEBHOOK_SECRETS:
+            raise SettingsError(f"{name} holds {len(secrets)} secrets; it must hold one, or around a rotation two")
+        if verifier == "path" and not all(re.fullmatch(r"[A-Za-z0-9._~-]{16,}", each) for each in secrets):
+            raise SettingsError(f"{name} must have 16 or more letters, digits, -, ., _ or ~; try `openssl rand -hex 16`")
+        return tuple(secrets)
+
     def credentials(self) -> tuple[Credentials, ...]:
         """The pairs whose secrets can be read now, the current one first.
 
@@ -489,14 +602,19 @@ class Settings(BaseSettings):
         return Pairs(tuple(readable), tuple(unreadable))
 
 
-def _secret_in(name: str, file: Path) -> str:
+def _text_of(name: str, file: Path) -> str:
     try:
-        secret = file.read_text(encoding="utf-8-sig").strip()  # editors of Windows put a mark before the text
+        text = file.read_text(encoding="utf-8-sig").strip()  # editors of Windows put a mark before the text
     except (OSError, UnicodeDecodeError) as error:
         what = f"{name}={file} cannot be read ({type(error).__name__}); check the path and its permissions"
         raise SettingsError(what) from None
-    if not secret:
+    if not text:
         raise SettingsError(f"{name}={file} is empty")
+    return text
+
+
+def _secret_in(name: str, file: Path) -> str:
+    secret = _text_of(name, file)
     if len(secret.splitlines()) > 1:
         raise SettingsError(f"{name}={file} holds more than one line; it must hold the client secret alone")
     return secret
@@ -632,7 +750,7 @@ def _shown(field: str, settings: Settings) -> str:
         case tuple():
             text = json.dumps(value)
         case dict():
-            text = ", ".join(f"{operation}={path}" for operation, path in value.items())
+            text = ", ".join(f"{key}={item}" for key, item in value.items())
         case float():
             text = f"{value:g}"
         case _:

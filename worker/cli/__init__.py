@@ -18,6 +18,7 @@ __all__ = ["cli", "main"]
 COMMANDS = {
     "run": "worker.cli.run:run",
     "migrate": "worker.cli.migrate:migrate",
+    "webhook": "worker.cli.webhook:webhook",
     "sandbox": "worker.cli.sandbox:sandbox",
     "publish": "worker.cli.publish:publish",
     "events": "worker.cli.publish:events",

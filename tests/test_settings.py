@@ -199,6 +199,25 @@ def test_readme_lists_exactly_the_settings_with_their_true_defaults() -> None:
         ("MAX_MESSAGE_BYTES", "134217729", "MAX_MESSAGE_BYTES: Input should be less than or equal to 134217728"),
         ("MAX_EVENT_BYTES", "65535", "MAX_EVENT_BYTES: Input should be greater than or equal to 65536"),
         ("MAX_EVENT_BYTES", "134217729", "MAX_EVENT_BYTES: Input should be less than or equal to 134217728"),
+        ("WEBHOOK_PORT", "0", "WEBHOOK_PORT: Input should be greater than or equal to 1"),
+        ("WEBHOOK_HOST", "", "WEBHOOK_HOST: String should have at least 1 character"),
+        ("WEBHOOK_HEADER", "X Key", "WEBHOOK_HEADER: is not the name of an HTTP header"),
+        (
+            "WEBHOOK_HEADER",
+            "X-Key",
+            "set both of WEBHOOK_HEADER and WEBHOOK_HEADER_SECRET (or WEBHOOK_HEADER_SECRET_FILE), or neither",
+        ),
+        ("WEBHOOK_HMAC_ALGORITHM", "md5", "WEBHOOK_HMAC_ALGORITHM: Input should be 'sha1', 'sha256' or 'sha512'"),
+        ("WEBHOOK_HMAC_ENCODING", "text", "WEBHOOK_HMAC_ENCODING: Input should be 'hex' or 'base64'"),
+        ("WEBHOOK_FIELDS", "id=x", "WEBHOOK_FIELDS: set WEBHOOK_FIELDS__<name>=property instead, one variable for each"),
+        (
+            "WEBHOOK_FIELDS__number",
+            "orderID",
+            "WEBHOOK_FIELDS: there is no number; there are id, type, status, time, reference, reference2, reference3",
+        ),
+        ("WEBHOOK_MAX_BYTES", "8388609", "WEBHOOK_MAX_BYTES: Input should be less than or equal to 8388608"),
+        ("WEBHOOK_BODY_SECONDS", "0", "WEBHOOK_BODY_SECONDS: Input should be greater than 0"),
+        ("WEBHOOK_PUBLISH_SECONDS", "0", "WEBHOOK_PUBLISH_SECONDS: Input should be greater than 0"),
         ("LOG_FORMAT", "xml", "LOG_FORMAT: Input should be 'auto', 'json' or 'console'"),
     ],
 )
@@ -330,6 +349,13 @@ def test_a_path_is_set_for_one_operation(set_all: Callable[[dict[str, str]], Non
         "orderslist": "/orders/v2/List",
         "pricev2": "/from/file",
     } == load().sips_paths
+
+
+def test_a_field_of_webhooks_is_found_elsewhere(set_all: Callable[[dict[str, str]], None]) -> None:
+    """One variable for each; the property's letter case stays."""
+    set_all({"WEBHOOK_FIELDS__ID": "orderID", "WEBHOOK_FIELDS__reference2": "po"})
+
+    assert {"id": "orderID", "reference2": "po"} == load().webhook_fields
 
 
 def test_the_file_is_read_and_the_environment_wins(set_all: Callable[[dict[str, str]], None]) -> None:

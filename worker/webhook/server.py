@@ -46,7 +46,7 @@ BACKLOG = 1_024
 
 #: Seconds between two log lines that count refused calls, and two looks at secret files.
 TELL_SECONDS = 60.0
-SECRETS_SECONDS = 5.0
+SECRETS_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -148,7 +148,7 @@ def serve(receiver: Receiver, settings: Settings, sockets: list[socket.socket], 
         most_bytes=MAX_HEADER_BYTES + CHUNK_OVERHEAD * settings.webhook_max_bytes,
     )
     config = uvicorn.Config(
-        receiver,  # type: ignore[arg-type]  # uvicorn's own types tell each message apart
+        receiver,
         http=protocol,  # type: ignore[arg-type]  # called like the class
         ws="none",
         lifespan="off",

@@ -300,7 +300,12 @@ class Settings(BaseSettings):
         description="WEBHOOK_FIELDS__<name>=property where SIPS calls id, type, status, time, reference, reference2 or "
         "reference3 of an event otherwise than is known",
     )
-    webhook_max_bytes: int = Field(default=1_048_576, ge=1_024, le=8_388_608, description="largest body of a call; beyond: 413")
+    webhook_max_bytes: int = Field(
+        default=524_288,
+        ge=1_024,
+        le=8_388_608,
+        description="largest body of a call; beyond: 413. In base64 it must fit MAX_MESSAGE_BYTES",
+    )
     webhook_body_seconds: Seconds = Field(default=10.0, description="how long a call may take to send its body; beyond: 408")
     webhook_publish_seconds: Seconds = Field(
         default=0.8, description="how long RabbitMQ may take to confirm; beyond: 503, and the sender repeats"

@@ -62,9 +62,10 @@ def test_the_image_is_built_from_the_repository() -> None:
         assert (ROOT, DOCKERFILE) == (context, context / service["build"]["dockerfile"])
 
 
-def test_every_setting_of_the_worker_is_one_that_it_knows() -> None:
+@pytest.mark.parametrize("service", ["worker", "webhook"])
+def test_every_setting_of_the_worker_is_one_that_it_knows(service: str) -> None:
     """A misspelt one would be ignored without a word."""
-    written = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"]["worker"]["environment"]
+    written = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"][service]["environment"]
 
     assert set(written) <= {name.upper() for name in Settings.model_fields}
 
@@ -151,6 +152,7 @@ def test_ports_are_published_on_loopback_only() -> None:
         "migrate": [],
         "sandbox": ["127.0.0.1:8085:8085", "127.0.0.1:8086:8086"],
         "worker": [],
+        "webhook": ["127.0.0.1:8087:8087"],
     } == published
 
 

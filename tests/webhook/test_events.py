@@ -91,7 +91,9 @@ def test_what_is_no_json_is_kept_as_it_is(body: bytes) -> None:
     assert event.id == events.read(body, WEBHOOK_FIELDS)[0].id != events.read(body + b"x", WEBHOOK_FIELDS)[0].id
 
 
-@pytest.mark.parametrize("content", [None, 5, "ping", {}, {"status": "x"}, {"eventId": None, "eventType": {"a": 1}}, [[]]])
+@pytest.mark.parametrize(
+    "content", [None, 5, "ping", {}, {"status": "x"}, {"eventId": None, "eventType": {"a": 1}}, {"eventId": "x" * 501}, [[]]]
+)
 def test_json_without_a_known_field_is_unrecognized(content: Any) -> None:
     """It goes on too."""
     (event,) = read(content)

@@ -22,6 +22,9 @@ NAMESPACE = uuid.UUID("0d9f4a52-6c1e-5b7e-9d3a-2f6f8c1b7e40")
 #: The longest array whose items are told apart; a longer one goes on whole, so that one call is no flood of messages.
 MAX_EVENTS = 1_000
 
+#: The longest value of a field: it stands in a message twice.
+MAX_TEXT_LENGTH = 500
+
 #: Without all of these an event is known by its whole content: two changes of one order have its number and type in common.
 TELLING = ("id", "type", "time")
 
@@ -72,8 +75,9 @@ def _fields(given: dict[str, Any], names: Mapping[str, str]) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
-    """A text or number; anything else is no value of a field."""
-    return str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    """A text or number; anything else, and what is too long, is no value of a field."""
+    text = str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    return text if len(text) <= MAX_TEXT_LENGTH else ""
 
 
 def _id(parts: list[str | None]) -> str:

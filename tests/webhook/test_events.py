@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.webhook.calling import EVENT
 from worker.settings import WEBHOOK_FIELDS
@@ -22,6 +25,16 @@ FIELDS = {
     "reference": "PO-77",
     "reference3": "T-5",
 }
+
+#: JSON, but deeper than most who read it get.
+DEEP = b"[" * (events.MAX_NESTING + 1) + b"1" + b"]" * (events.MAX_NESTING + 1)
+
+#: Any JSON.
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(sorted(WEBHOOK_FIELDS.values())) | st.text(), inner),
+    max_leaves=10,
+)
 
 
 def read(content: Any, **names: str) -> list[Event]:
@@ -82,7 +95,7 @@ def test_without_a_telling_field_the_whole_content_tells(missing: str) -> None:
     assert read(event)[0].id == read(dict(reversed(event.items())))[0].id
 
 
-@pytest.mark.parametrize("body", [b"", b"ping", b"{", b"\xff\xfe", b'{"a": NaN}', b"[" * 5_000])
+@pytest.mark.parametrize("body", [b"", b"ping", b"{", b"\xff\xfe", b'{"a": NaN}', b"[" * 5_000, DEEP])
 def test_what_is_no_json_is_kept_as_it_is(body: bytes) -> None:
     """And known again by its bytes."""
     (event,) = events.read(body, WEBHOOK_FIELDS)
@@ -92,13 +105,36 @@ def test_what_is_no_json_is_kept_as_it_is(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [None, 5, "ping", {}, {"status": "x"}, {"eventId": None, "eventType": {"a": 1}}, {"eventId": "x" * 501}, [[]]]
+    "content",
+    [
+        None,
+        5,
+        "ping",
+        {},
+        {"status": "x"},
+        {"eventId": None, "eventType": {"a": 1}},
+        {"eventId": "x" * 501},
+        {"eventId": "x\0"},
+        [[]],
+    ],
 )
 def test_json_without_a_known_field_is_unrecognized(content: Any) -> None:
     """It goes on too."""
     (event,) = read(content)
 
     assert ({}, True) == (event.fields, event.is_json)
+
+
+@given(st.binary() | st.builds(lambda content: json.dumps(content).encode(), ANYTHING))
+def test_nothing_is_refused_and_nothing_is_lost(body: bytes) -> None:
+    """Whatever comes is an event or several, with a content that is what `is_json` says, and fields of text."""
+    found = events.read(body, WEBHOOK_FIELDS)
+
+    assert found or orjson.loads(body) == []
+    for event in found:
+        assert not event.is_json or orjson.loads(event.content) is not ...
+        assert event.is_json or event.content == body
+        assert all(isinstance(text, str) and text for text in event.fields.values())
 
 
 def test_a_very_long_array_goes_on_whole() -> None:

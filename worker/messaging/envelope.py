@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from worker.messaging.header_tables import MAX_BYTES, OWN_BYTES, Unreadable, encoded_size
+from worker.nesting import is_deeper
 
 if TYPE_CHECKING:
     from pika.spec import BasicProperties
@@ -180,23 +181,9 @@ def _parse_json(body: bytes) -> Any:
         except UnicodeDecodeError:
             raise EnvelopeError("not-utf8", "the body is not UTF-8") from None
         raise EnvelopeError("not-json", f"the body is not JSON: {error.msg} at character {error.pos}") from None
-    if body.count(b"[") + body.count(b"{") > MAX_NESTING and _depth_exceeds(value, MAX_NESTING):
+    if is_deeper(value, body, MAX_NESTING):
         raise EnvelopeError("too-deep", f"the body is nested deeper than {MAX_NESTING} levels")
     return value
-
-
-def _depth_exceeds(value: Any, limit: int) -> bool:
-    level = [value]
-    for _ in range(limit + 1):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, (dict, list))
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-        if not level:
-            return False
-    return True
 
 
 def _command(form: str, attributes: dict[str, Any], data: Any, headers: dict[str, Any]) -> Command:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from worker.settings import BASE_URLS, Settings, SettingsError, describe, load
+from worker.settings import BASE_URLS, Settings, SettingsError, describe, load, load_without_sips
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -318,6 +318,16 @@ def test_what_is_needed_outside_the_sandbox_is_asked_for(set_all: Callable[[dict
 
     named = "SIPS_CLIENT_SECRET or SIPS_CLIENT_SECRET_FILE" if missing == "SIPS_CLIENT_SECRET" else missing
     assert f"SIPS_ENVIRONMENT=qa also needs {named}" == line
+
+
+def test_who_never_calls_sips_needs_nothing_for_it(set_all: Callable[[dict[str, str]], None]) -> None:
+    """What is wrong is told all the same."""
+    set_all({"SIPS_ENVIRONMENT": "production", "SIPS_BASE_URL": "http://services.example"})
+    assert "production" == load_without_sips().sips_environment
+
+    set_all({"LEASE_SECONDS": "25"})
+    with pytest.raises(SettingsError, match=r"^needs GRACE_SECONDS < LEASE_SECONDS, but they are 25 and 25$"):
+        load_without_sips()
 
 
 @pytest.mark.parametrize("environment", ["sandbox", "qa", "production"])

@@ -243,7 +243,7 @@ def start_logs(settings: Settings) -> None:
         environment=settings.sips_environment,
         version=__version__,
         secrets=[
-            *(credentials.client_secret for credentials in settings.credentials()),
+            *(credentials.client_secret for credentials in settings.pairs().readable),
             settings.amqp_url.get_secret_value(),
             settings.database_url.get_secret_value(),
             settings.blob_s3_secret_access_key.get_secret_value(),

@@ -12,7 +12,7 @@ import os
 import re
 import zoneinfo
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 import pika
@@ -35,6 +35,7 @@ __all__ = [
     "check_amqp_url",
     "describe",
     "load",
+    "load_without_sips",
 ]
 
 Environment = Literal["sandbox", "qa", "production"]
@@ -114,6 +115,9 @@ class Settings(BaseSettings):
         frozen=True,
         hide_input_in_errors=True,
     )
+
+    #: Whether the process calls SIPS, for which it needs more outside the sandbox.
+    calls_sips: ClassVar[bool] = True
 
     amqp_url: SecretStr = Field(
         default=SecretStr("amqp://guest:guest@127.0.0.1:5672/%2F"),
@@ -494,7 +498,7 @@ class Settings(BaseSettings):
         return secret.get_secret_value(), getattr(self, f"webhook_{verifier}_secret_file")
 
     def _lacks_outside_the_sandbox(self) -> Iterator[str]:
-        if self.sips_environment == "sandbox":
+        if self.sips_environment == "sandbox" or not self.calls_sips:
             return
         needed = {
             "SIPS_CLIENT_ID": self.sips_client_id,
@@ -607,6 +611,13 @@ class Settings(BaseSettings):
         return Pairs(tuple(readable), tuple(unreadable))
 
 
+class _WithoutSips(Settings):
+    """Of a process that never calls SIPS."""
+
+    model_config = SettingsConfigDict(defer_build=True)  # most processes need the other one alone
+    calls_sips: ClassVar[bool] = False
+
+
 def _text_of(name: str, file: Path) -> str:
     try:
         text = file.read_text(encoding="utf-8-sig").strip()  # editors of Windows put a mark before the text
@@ -686,9 +697,22 @@ def load(**overrides: object) -> Settings:
     Raises:
         SettingsError: One line per missing or wrong setting.
     """
+    return _load(Settings, overrides)
+
+
+def load_without_sips() -> Settings:
+    """The settings of a process that never calls SIPS: what calls need, such as credentials, may be missing.
+
+    Raises:
+        SettingsError: As `load`.
+    """
+    return _load(_WithoutSips, {})
+
+
+def _load(kind: type[Settings], overrides: dict[str, object]) -> Settings:
     _check_env_file()
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]
+        return kind(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError("\n".join(_line(problem["loc"], problem["msg"]) for problem in error.errors())) from None
 

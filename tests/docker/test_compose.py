@@ -156,9 +156,10 @@ def test_ports_are_published_on_loopback_only() -> None:
     } == published
 
 
-def test_a_worker_is_stopped_later_than_it_stops_by_itself() -> None:
-    """Or running commands would be killed in the middle."""
-    assert Settings.model_fields["grace_seconds"].default < seconds(WORKER["stop_grace_period"])
+@pytest.mark.parametrize("service", ["worker", "webhook"])
+def test_a_worker_is_stopped_later_than_it_stops_by_itself(service: str) -> None:
+    """Or running commands and calls would be killed in the middle."""
+    assert Settings.model_fields["grace_seconds"].default < seconds(SERVICES[service]["stop_grace_period"])
 
 
 def test_workers_can_be_scaled() -> None:

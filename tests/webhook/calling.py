@@ -60,7 +60,8 @@ class Receiver(Service):
             "WEBHOOK_BODY_SECONDS": "1",
             "LOG_FORMAT": "json",
         }
-        super().__init__("webhook", ["webhook"], folder, own | settings)
+        self.settings = own | settings
+        super().__init__("webhook", ["webhook"], folder, self.settings)
 
     def wait_until(self, status: int) -> None:
         """Until /readyz answers so."""

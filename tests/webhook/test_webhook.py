@@ -24,6 +24,7 @@ from tests.webhook.calling import (
     head,
     read_answer,
 )
+from worker.local.stack import Service
 from worker.messaging.topology import WEBHOOKS
 
 if TYPE_CHECKING:
@@ -90,9 +91,15 @@ def test_an_array_is_published_event_by_event(receiver: Receiver, shared_url: st
 
 
 def test_what_nobody_can_read_is_published_too(receiver: Receiver, shared_url: str) -> None:
-    """Marked, with every byte."""
-    assert [200, 200] == [receiver.call(b"\xffping").status, receiver.call(b'{"a":12345678901234567890123}').status]
+    """Marked, with every byte; JSON that is too deep for a parser, an encoder or a worker is bytes like any other."""
+    deep = [b'{"eventId":' * depth + b"1" + b"}" * depth for depth in (2_000, 500, 100)]
+    assert [200] * 3 == [receiver.call(body).status for body in deep]
+    found = [hint["data"] for hint in hints(shared_url)]
+    assert [(False, {}, body) for body in deep] == [
+        (data["recognized"], data["fields"], base64.b64decode(data["bodyBase64"])) for data in found
+    ]
 
+    assert [200, 200] == [receiver.call(b"\xffping").status, receiver.call(b'{"a":12345678901234567890123}').status]
     raw, unknown = (hint["data"] for hint in hints(shared_url))
     assert (False, b"\xffping") == (raw["recognized"], base64.b64decode(raw["bodyBase64"]))
     assert (False, {"a": 12345678901234567890123}) == (unknown["recognized"], unknown["body"])
@@ -313,9 +320,19 @@ def test_wrong_settings_end_it_at_once(tmp_path: Path, settings: dict[str, str],
 def test_outside_the_sandbox_a_verifier_is_needed(tmp_path: Path) -> None:
     """Anybody could tell of changes."""
     names = ("PATH_SECRET", "HEADER", "HEADER_SECRET", "HMAC_HEADER", "HMAC_SECRET")
-    qa = {"SIPS_ENVIRONMENT": "qa", "SIPS_CLIENT_ID": "us", "SIPS_CLIENT_SECRET": "Tr0ub4dor", "SIPS_SOURCE_SYSTEM": "US"}
     none = {f"WEBHOOK_{name}": "" for name in names}
-    receiver = Receiver(tmp_path, "amqp://127.0.0.1:1", **qa, **none, SIPS_TIME_ZONE="UTC").start()
+    receiver = Receiver(tmp_path, "amqp://127.0.0.1:1", SIPS_ENVIRONMENT="qa", **none).start()
 
     assert 2 == receiver.wait(30)
     assert "sips-worker: outside the sandbox `webhook` needs WEBHOOK_PATH_SECRET, " in receiver.log.read_text()
+
+
+def test_it_needs_no_credentials_of_sips(shared_url: str, tmp_path: Path) -> None:
+    """Which it never calls; nor does what asks for its health, as the image's check does."""
+    with Receiver(tmp_path, shared_url, SIPS_ENVIRONMENT="qa", SIPS_CLIENT_SECRET_FILE="missing") as receiver:
+        receiver.wait_until(200)
+        assert 200 == receiver.post(EVENT).status
+        health = Service("health", ["health"], tmp_path, receiver.settings).start()
+        assert 0 == health.wait(30)
+
+    assert "live\n" == health.log.read_text()

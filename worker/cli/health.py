@@ -1,4 +1,7 @@
-"""`sips-worker health`: ask the worker of this machine or container how it is; quick, for a container's health check."""
+"""`sips-worker health`: ask the worker or webhook receiver of this machine or container how it is.
+
+Quick, for a container's health check.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ def health(ready: bool) -> None:
 
     Exit status 1 if it is not well, 2 if nobody answers at HEALTH_PORT.
     """
-    settings = settings_module.load()
+    settings = settings_module.load_without_sips()
     if not settings.health_port:
         raise SettingsError("HEALTH_PORT is not set; start the worker and this command with the same one, e.g. HEALTH_PORT=8080")
     host = ANY.get(settings.health_host, settings.health_host)
@@ -39,7 +42,7 @@ def health(ready: bool) -> None:
     except (OSError, http.client.HTTPException, ValueError) as error:
         click.echo(
             f"nobody: no worker answers on {host} port {settings.health_port} ({type(error).__name__}); "
-            "does `sips-worker run` run here with this HEALTH_PORT?"
+            "does `sips-worker run` or `webhook` run here with this HEALTH_PORT?"
         )
         sys.exit(NOBODY)
     good = "ready" if ready else "live"

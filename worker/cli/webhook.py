@@ -26,11 +26,18 @@ CLOSE_SECONDS = 2.0
 
 @click.command()
 def webhook() -> None:
-    """Take SIPS' calls at WEBHOOK_PORT, under /webhooks/sips.
+    """Take the calls by which SIPS tells of changes.
+
+    It listens at WEBHOOK_PORT of WEBHOOK_HOST for POST /webhooks/sips/<WEBHOOK_PATH_SECRET>, and at HEALTH_PORT, where that is
+    set, for /livez and /readyz. Each event becomes a message in sips.webhooks. The answer is 200 when RabbitMQ has confirmed
+    it; else 503 with Retry-After, so that the sender repeats.
+
+    It needs RabbitMQ, no database and no credentials of SIPS. Outside the sandbox it needs a secret that SIPS' calls carry:
+    WEBHOOK_PATH_SECRET, WEBHOOK_HEADER_SECRET or WEBHOOK_HMAC_SECRET.
 
     SIGTERM or Ctrl-C stops it: no call is taken any more, those that run get GRACE_SECONDS.
     """
-    settings = settings_module.load()
+    settings = settings_module.load_without_sips()
     verifiers = Verifiers.of(settings)
     if not verifiers.secrets:
         _mind_strangers(settings)

@@ -218,6 +218,7 @@ def test_readme_lists_exactly_the_settings_with_their_true_defaults() -> None:
         ("WEBHOOK_MAX_BYTES", "8388609", "WEBHOOK_MAX_BYTES: Input should be less than or equal to 8388608"),
         ("WEBHOOK_BODY_SECONDS", "0", "WEBHOOK_BODY_SECONDS: Input should be greater than 0"),
         ("WEBHOOK_PUBLISH_SECONDS", "0", "WEBHOOK_PUBLISH_SECONDS: Input should be greater than 0"),
+        ("WEBHOOK_PUBLISH_SECONDS", "11", "WEBHOOK_PUBLISH_SECONDS: Input should be less than or equal to 10"),
         ("LOG_FORMAT", "xml", "LOG_FORMAT: Input should be 'auto', 'json' or 'console'"),
     ],
 )

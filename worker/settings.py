@@ -311,7 +311,7 @@ class Settings(BaseSettings):
         description="largest body of a call; beyond: 413. In base64 it must fit MAX_MESSAGE_BYTES",
     )
     webhook_body_seconds: Seconds = Field(default=10.0, description="how long a call may take to send its body; beyond: 408")
-    webhook_publish_seconds: Seconds = Field(
+    webhook_publish_seconds: Annotated[float, Field(gt=0, le=10)] = Field(
         default=0.8, description="how long RabbitMQ may take to confirm; beyond: 503, and the sender repeats"
     )
     log_format: Literal["auto", "json", "console"] = Field(default="auto", description="auto = console on a terminal, else json")

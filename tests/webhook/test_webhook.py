@@ -25,6 +25,7 @@ from tests.webhook.calling import (
     read_answer,
 )
 from worker.local.stack import Service
+from worker.main import make_topology
 from worker.messaging.topology import WEBHOOKS
 
 if TYPE_CHECKING:
@@ -247,6 +248,30 @@ def test_sigterm_ends_what_runs_and_tells_what_was_refused(shared_url: str, tmp_
     assert (2, 1) == (line["unknown_path"], line["wrong_header"])
     log = receiver.log.read_text()
     assert not [text for text in (PATH_SECRET, HEADER_SECRET, HMAC_SECRET, "SO-1001", "PO-77") if text in log]
+
+
+class StuckReceiver(Receiver):
+    """A receiver that does not get on with declaring the topology."""
+
+    module = "tests.webhook.stuck"
+
+
+def test_its_end_does_not_wait_for_the_topology(shared_url: str, tmp_path: Path) -> None:
+    """Nor does a caller, while a queue that was deleted cannot be made again."""
+    with StuckReceiver(tmp_path, shared_url) as receiver:
+        receiver.wait_until(200)
+        with channel(shared_url) as opened:
+            opened.queue_delete(WEBHOOKS)
+            try:
+                answer = receiver.post(EVENT)
+                assert (503, "5") == (answer.status, answer.headers["retry-after"])
+                receiver.signal(signal.SIGTERM)
+                assert 0 == receiver.wait(30)
+            finally:
+                make_topology().declare(opened)
+
+    (line,) = receiver.events("webhook calls were refused")
+    assert (1, "no queue is bound for sips.retry sips.webhooks") == (line["not_taken"], line["last_error"])
 
 
 def _listens(receiver: Receiver) -> bool:

@@ -68,10 +68,16 @@ def webhook() -> None:
 
 
 def make_publisher(settings: Settings) -> Publisher:
-    """What publishes, and declares the topology where it is missing."""
+    """What publishes, and has the topology declared on each new connection and where it is missing."""
     url = settings.amqp_url.get_secret_value()
     keeper = TopologyKeeper(url, make_topology(), heartbeat=settings.amqp_heartbeat)
-    return Publisher(url, name="sips-worker webhook", heartbeat=settings.amqp_heartbeat, repair=keeper.repair)
+    return Publisher(
+        url,
+        name="sips-worker webhook",
+        heartbeat=settings.amqp_heartbeat,
+        on_state=lambda is_up: keeper.repair_aside() if is_up else None,
+        repair=keeper.repair_aside,
+    )
 
 
 def _mind_strangers(settings: Settings) -> None:

@@ -42,6 +42,7 @@ class TopologyKeeper:
         self._may_tell = Seldom()
         self._failures = 0
         self._failure: Exception = TopologyError("not looked at yet")
+        self._aside: threading.Thread | None = None
 
     def invalidate(self) -> None:
         """Something is missing, or it is another broker or user by now: the next `ensure` looks again."""
@@ -53,6 +54,12 @@ class TopologyKeeper:
         self._wanted += 1
         with contextlib.suppress(TopologyError, pika.exceptions.AMQPError, OSError):
             self.ensure()
+
+    def repair_aside(self) -> None:
+        """As `repair`, in a thread that nobody waits for, the end of the process neither: RabbitMQ may not answer for minutes."""
+        if self._aside is None or not self._aside.is_alive():  # two that are asked at once take turns as well
+            self._aside = threading.Thread(target=self.repair, name="topology", daemon=True)
+            self._aside.start()
 
     def ensure(self) -> None:
         """Return when the topology is in place; what is in its way is logged, once a minute.

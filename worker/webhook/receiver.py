@@ -72,7 +72,8 @@ class Receiver:
         settings: its limits.
         verifiers: of the calls; may be set anew at any time.
         names: field to property of an event.
-        publish: blocks until every event is confirmed; raises `NotTakenError`. Called in threads.
+        publish: blocks until every event is confirmed; raises `NotTakenError` after WEBHOOK_PUBLISH_SECONDS at most. Called in
+            threads, whose end the process waits for.
         is_up: whether publishing can succeed now.
     """
 
@@ -94,6 +95,7 @@ class Receiver:
         self._publishing = 0
         self._held_bytes = 0
         self._refused: Counter[str] = Counter()
+        self._last_error: str | None = None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -109,10 +111,11 @@ class Receiver:
             await _answer(send, 200, {"accepted": accepted})
 
     def tell_refused(self) -> None:
-        """Say how many calls were refused since the last time, by reason; nothing where there were none."""
+        """Say how many calls were refused since the last time, by reason, and RabbitMQ's last one; nothing where none were."""
         refused, self._refused = self._refused, Counter()
+        error, self._last_error = self._last_error, None
         if refused:
-            log.warning("webhook calls were refused", **refused)
+            log.warning("webhook calls were refused", **refused, **({"last_error": error} if error else {}))
 
     async def _take(self, scope: Message, receive: Receive) -> int:
         """The number of events that RabbitMQ has confirmed."""
@@ -166,14 +169,13 @@ class Receiver:
             raise _later("too_many_calls")
         started = time.monotonic()
         self._publishing += 1
-        published = asyncio.get_running_loop().run_in_executor(self._threads, self._publish, events)
-        published.add_done_callback(self._published)
-        # The thread may be busy for longer, with declaring a queue that somebody deleted; the caller does not wait for that.
-        done, _waiting = await asyncio.wait([published], timeout=self._settings.webhook_publish_seconds)
-        if not done:
-            raise _later("not_confirmed")
-        if published.exception() is not None:
-            raise _later("not_taken")
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._publish, events)
+        except NotTakenError as error:
+            self._last_error = str(error)
+            raise _later("not_taken") from None
+        finally:
+            self._publishing -= 1
         log.info(
             "webhook",
             ids=[event.id for event in events[:MAX_LOGGED]],
@@ -181,12 +183,6 @@ class Receiver:
             unrecognized=sum(not event.fields for event in events),
             duration_ms=round((time.monotonic() - started) * 1000),
         )
-
-    def _published(self, published: asyncio.Future[None]) -> None:
-        self._publishing -= 1
-        error = None if published.cancelled() else published.exception()
-        if error is not None and not isinstance(error, NotTakenError):
-            log.error("events of a webhook could not be published", exc_info=error)
 
     async def _answer_health(self, scope: Message, receive: Receive, send: Send) -> None:
         match scope["path"]:

@@ -55,14 +55,16 @@ class Protocol(HttpToolsProtocol):
     """One connection.
 
     Args:
-        most_connections: open at the same time.
+        most_connections: open at the same time; at HEALTH_PORT, where strangers are not, one more is always taken.
+        health_port: that one, 0 = none.
         most_bytes: of one request, headers and body as they are on the wire.
         arguments: of uvicorn.
     """
 
-    def __init__(self, *arguments: Any, most_connections: int, most_bytes: int, **named: Any) -> None:
+    def __init__(self, *arguments: Any, most_connections: int, health_port: int, most_bytes: int, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._most_connections = most_connections
+        self._health_port = health_port
         self._most_bytes = most_bytes
         self._bytes = 0
         self._headers_due: asyncio.TimerHandle | None = None
@@ -70,7 +72,7 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the caller, or leave it where there are too many."""
         super().connection_made(transport)
-        if len(self.connections) > self._most_connections:
+        if len(self.connections) > self._most_connections and transport.get_extra_info("sockname")[1] != self._health_port:
             transport.abort()
         self._await_headers()
 
@@ -145,6 +147,7 @@ def serve(receiver: Receiver, settings: Settings, sockets: list[socket.socket], 
     protocol = functools.partial(
         Protocol,
         most_connections=_raise_descriptors(),
+        health_port=settings.health_port,
         most_bytes=MAX_HEADER_BYTES + CHUNK_OVERHEAD * settings.webhook_max_bytes,
     )
     config = uvicorn.Config(

@@ -10,11 +10,12 @@ import resource
 import threading
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from tests.amqp import eventually, take_all
+from tests.amqp import eventually, purge, take_all
+from tests.proxy import Proxy
 from tests.webhook.calling import EVENT, PATH_SECRET, PATIENCE, Receiver, signed
 from worker.messaging.topology import WEBHOOKS
 
@@ -23,43 +24,53 @@ if TYPE_CHECKING:
 
     from worker.local.rabbitmq import RabbitMQNode
 
-#: Calls a second, for so many seconds, by so many senders that keep their connection.
-RATE, SECONDS, SENDERS = 500, 60.0, 25
+#: The proof's size: calls a second, for so many seconds, and connections that say nothing meanwhile.
+RATE, SECONDS, IDLE = 500, 60.0, 2_000
 
-#: Connections that say nothing meanwhile.
-IDLE = 2_000
+#: Its size in `make test`, for as long as it takes.
+SMALL_RATE, SMALL_IDLE = 100, 100
+
+#: Senders that keep their connection.
+SENDERS = 25
+
+#: Bytes of the largest body that comes.
+HUGE = 104_857_600
 
 
 class Senders:
-    """Sends events at an even rate, each with an id of its own."""
+    """Send events at an even rate in all, each with an id of its own, for the time of a block."""
 
-    def __init__(self, receiver: Receiver) -> None:
+    def __init__(self, receiver: Receiver, rate: float) -> None:
         self.accepted: set[str] = set()
         self.statuses: Counter[int] = Counter()
         self.slowest = 0.0
         self._receiver = receiver
+        self._pause = SENDERS / rate
         self._numbers = itertools.count()
         self._lock = threading.Lock()
-        self._end = 0.0
+        self._over = threading.Event()
         self._threads = [threading.Thread(target=self._send) for _ in range(SENDERS)]
 
-    def start(self) -> None:
-        """For SECONDS from now."""
-        self._end = time.monotonic() + SECONDS
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
+        return self
 
-    def join(self) -> None:
-        """Wait for the end."""
+    def __exit__(self, *_exception: object) -> None:
+        self._over.set()
         for thread in self._threads:
             thread.join()
+
+    def until_taken(self, count: int) -> None:
+        """Until so many more events were accepted."""
+        wanted = self.statuses[200] + count
+        eventually(lambda: self.statuses[200] >= wanted, "events were accepted")
 
     def _send(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._receiver.port, timeout=PATIENCE)
         due = time.monotonic()
-        while due < self._end:
-            time.sleep(max(0.0, due - time.monotonic()))
-            due += SENDERS / RATE
+        while not self._over.wait(max(0.0, due - time.monotonic())):
+            due += self._pause
             name = str(next(self._numbers))
             started = time.monotonic()
             try:
@@ -84,32 +95,56 @@ def _post(connection: http.client.HTTPConnection, name: str) -> int:
     return answer.status
 
 
-@pytest.mark.soak
-@pytest.mark.timeout(600)
-def test_what_is_accepted_under_load_is_in_rabbitmq(node: RabbitMQNode, private_url: str, tmp_path: Path) -> None:
-    """With RabbitMQ restarted, thousands of idle connections, half bodies, a huge one and a wrong secret at the same time."""
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with Receiver(tmp_path, private_url) as receiver, contextlib.ExitStack() as opened:
-        receiver.wait_until(200)
-        senders = Senders(receiver)
-        senders.start()
-        idle = [opened.enter_context(receiver.open()) for _ in range(IDLE)]
-        for _ in range(20):
-            opened.enter_context(receiver.open(length=1_000, sent=b"{"))
-        assert 404 == receiver.call(b"{}", path="/webhooks/sips/wrong").status
-        with contextlib.suppress(ConnectionError):
-            assert 413 == receiver.call(b"x" * 104_857_600).status
-        before = senders.statuses[200]
-        node.restart()
-        eventually(lambda: senders.statuses[200] > before + RATE, "calls are taken again")
-        senders.join()
-        receiver.wait_until(200)
-        with contextlib.suppress(ConnectionResetError):
-            assert b"" == idle[0].recv(1)  # it was not left open for ever
+def misuse(receiver: Receiver, opened: contextlib.ExitStack, *, idle: int) -> None:
+    """Say nothing, send half a body, a huge one, a wrong secret; what is not closed stays open for the stack's block."""
+    for _ in range(idle):
+        opened.enter_context(receiver.open())
+    for _ in range(20):
+        opened.enter_context(receiver.open(length=1_000, sent=b"{"))
+    assert 404 == receiver.call(b"{}", path="/webhooks/sips/wrong").status
+    with contextlib.suppress(ConnectionError):  # closed before all of it was sent
+        assert 413 == receiver.call(b"x" * HUGE).status
 
-    assert 0 == receiver.process.returncode
-    published = {json.loads(body)["data"]["fields"]["id"] for _properties, body in take_all(private_url, WEBHOOKS)}
+
+def assert_published(senders: Senders, url: str) -> None:
+    """Every accepted event is in the queue, and nobody heard anything but 200 or that he is to repeat."""
+    published = {json.loads(body)["data"]["fields"]["id"] for _properties, body in take_all(url, WEBHOOKS)}
     print(f"\nanswers {dict(senders.statuses)}, slowest {senders.slowest:.2f} s, published {len(published)}")  # noqa: T201
     assert set() == senders.accepted - published
     assert {200, 503, 0} >= set(senders.statuses)
+
+
+def test_what_is_accepted_while_rabbitmq_hangs_and_goes_is_in_rabbitmq(shared_url: str, tmp_path: Path) -> None:
+    """With calls under way, and others who misuse the receiver."""
+    proxy, url = Proxy.of(shared_url)
+    with proxy, Receiver(tmp_path, url) as receiver:
+        receiver.wait_until(200)
+        purge(shared_url)
+        with contextlib.ExitStack() as opened, Senders(receiver, SMALL_RATE) as senders:
+            misuse(receiver, opened, idle=SMALL_IDLE)
+            senders.until_taken(50)
+            with proxy.hanging():
+                eventually(lambda: senders.statuses[503] >= SENDERS, "calls are refused")
+            senders.until_taken(50)
+
+    assert_published(senders, shared_url)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_what_is_accepted_under_load_is_in_rabbitmq(node: RabbitMQNode, private_url: str, tmp_path: Path) -> None:
+    """500 calls a second for a minute, RabbitMQ restarted meanwhile, thousands of idle connections and other misuse."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with Receiver(tmp_path, private_url) as receiver:
+        receiver.wait_until(200)
+        end = time.monotonic() + SECONDS
+        with contextlib.ExitStack() as opened, Senders(receiver, RATE) as senders:
+            misuse(receiver, opened, idle=IDLE)
+            node.restart()
+            senders.until_taken(RATE)
+            time.sleep(max(0.0, end - time.monotonic()))
+        receiver.wait_until(200)
+
+    assert 0 == receiver.process.returncode
+    assert_published(senders, private_url)

@@ -30,6 +30,7 @@ from worker.ops.health_middleware import HealthMiddleware
 from worker.ops.health_reports import Reporter
 from worker.runtime.endings import Endings
 from worker.runtime.facts import Facts
+from worker.runtime.hint_reading import HintReading
 from worker.runtime.housekeeping import Housekeeping
 from worker.runtime.lookup import Lookup
 from worker.runtime.observing import Observer
@@ -46,6 +47,7 @@ from worker.runtime.watching import Watching
 from worker.sips import Limits, SipsClient, Transport, make_token_source
 from worker.store.controls import Controls
 from worker.store.engine import Store
+from worker.store.hints import Hints
 from worker.store.ledger import Ledger
 from worker.store.timers import Timers
 from worker.store.tokens import Tokens
@@ -168,11 +170,21 @@ def make_pipeline(
         ledger=ledger, client=client, lookup=lookup, endings=endings, published=published, clock=clock, settings=settings
     )
     watches = Watches(store)
-    observer = Observer(watches, endings, published, settings)
+    observer, timers = Observer(watches, endings, published, settings), Timers(store)
+    hints = HintReading(
+        hints=Hints(store),
+        watches=watches,
+        ledger=ledger,
+        timers=timers,
+        observer=observer,
+        client=client,
+        endings=endings,
+        settings=settings,
+    )
     ticks = Ticks(
         ledger=ledger,
-        timers=Timers(store),
-        watch_ticks=WatchTicks(watches, observer, ledger, settings),
+        timers=timers,
+        watch_ticks=WatchTicks(watches, observer, ledger, hints, settings),
         reconcile=Reconcile(ledger, lookup, settings, up_seconds),
         client=client,
         endings=endings,
@@ -183,7 +195,7 @@ def make_pipeline(
         registry,
         client,
         endings=endings,
-        executors=Executors(orders, ticks, partial(Watching, watches, observer, ledger, settings)),
+        executors=Executors(orders, ticks, hints, partial(Watching, watches, observer, ledger, settings)),
         settings=settings,
         stopping=stopping,
         on_store_down=housekeeping.store_failed,

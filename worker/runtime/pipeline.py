@@ -23,6 +23,7 @@ from worker.ops.crash_points import reached
 from worker.runtime import history, outcomes, poison, problems, retry
 from worker.runtime.attempt import Attempt
 from worker.runtime.files import Files
+from worker.runtime.hint_reading import is_hint
 from worker.runtime.payload import guess_identity
 from worker.runtime.ticks import is_tick
 from worker.runtime.watching import Watching
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from worker.messaging.delivery import Delivery
     from worker.messaging.envelope import Command
     from worker.runtime.endings import Endings
+    from worker.runtime.hint_reading import HintReading
     from worker.runtime.orders import Orders
     from worker.runtime.payload import Payload, Result
     from worker.runtime.registry import Handler, Registry
@@ -72,11 +74,13 @@ class Executors:
     Attributes:
         orders: carries commands that change something through the ledger.
         ticks: does what is due.
+        hints: looks up what webhooks tell of.
         watching: the watches, for the command of an attempt.
     """
 
     orders: Orders
     ticks: Ticks
+    hints: HintReading
     watching: Callable[[Attempt, Command], Watching]
 
 
@@ -109,6 +113,7 @@ class Pipeline:
         self._endings = endings
         self._orders = executors.orders
         self._ticks = executors.ticks
+        self._hints = executors.hints
         self._watching = executors.watching
         self._settings = settings
         self._stopping = stopping
@@ -188,6 +193,8 @@ class Pipeline:
             self._orders.end_unread(attempt)
         elif is_tick(delivery):
             (self._ticks.end_poison if is_poison else self._ticks.execute)(attempt)
+        elif is_hint(delivery):
+            (self._hints.end_poison if is_poison else self._hints.execute)(attempt)
         else:
             self._execute(attempt, is_poison=is_poison)
 

@@ -15,13 +15,14 @@ from worker.runtime.watch_events import of_order
 from worker.sips import SipsError
 from worker.store.transitions import State
 from worker.store.watched import Kind, Subscription
-from worker.store.watches import DELIVERIES, INVOICES, ORDERS
+from worker.store.watches import DELIVERIES, HINT, INVOICES, ORDERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
 
     from worker.runtime.attempt import Attempt
+    from worker.runtime.hint_reading import HintReading
     from worker.runtime.observing import Observer
     from worker.settings import Settings
     from worker.sips import Sips
@@ -57,16 +58,18 @@ class WatchTicks:
         watches: what is known.
         observer: looks and tells.
         ledger: has the submitted orders.
+        hints: tries again those of orders that were not known.
         settings: of the process.
     """
 
-    def __init__(self, watches: Watches, observer: Observer, ledger: Ledger, settings: Settings) -> None:
+    def __init__(self, watches: Watches, observer: Observer, ledger: Ledger, hints: HintReading, settings: Settings) -> None:
         self._watches = watches
         self._observer = observer
         self._ledger = ledger
         self._settings = settings
         self._random = random.Random()  # noqa: S311 - jitter, no secret
         self._kinds = {TRACK_TIMER: self._track, ORDERS: self._orders, DELIVERIES: self._deliveries, INVOICES: self._invoices}
+        self._kinds[HINT] = hints.again
 
     def knows(self, kind: str) -> bool:
         """Whether a kind of timer is one of these."""

@@ -100,9 +100,7 @@ class Hints:
         )
         with self._store.read() as connection:
             return [
-                StoredHint(
-                    Hint(**{name: getattr(row, name) for name in Hint.__slots__}), row.age, row.handled_at is not None
-                )
+                StoredHint(Hint(**{name: getattr(row, name) for name in Hint.__slots__}), row.age, row.handled_at is not None)
                 for row in connection.execute(statement)
             ]
 

@@ -8,12 +8,15 @@ import pytest
 from sqlalchemy import func, insert, select, update
 
 from tests.store.making import LEASE, claimed, new_order
+from worker.store.hints import Hint, Hints
 from worker.store.ledger import Ledger
 from worker.store.orders import NewOrder, StoredEvent
 from worker.store.retention import Retention
-from worker.store.schema import events, now, orders, timers, tokens
+from worker.store.schema import events, hints, now, orders, timers, tokens, watches
 from worker.store.timers import Timers
 from worker.store.transitions import SETTLED, Event, State
+from worker.store.watched import Kind, NewWatch, Subscription
+from worker.store.watches import Watches
 
 if TYPE_CHECKING:
     from worker.store.engine import Store
@@ -192,3 +195,39 @@ def test_credentials_that_never_worked_are_forgotten_too(store: Store, retention
             connection.execute(insert(tokens).values(key=key, version=0, failures=0, **values))
 
     assert 2 == retention.delete_tokens(unused_for=210 * DAY)
+
+
+def test_watches_that_ended_long_ago_go_with_their_facts(store: Store, retention: Retention) -> None:
+    """Those that somebody waits for stay, and those of which something is not known to be published."""
+    kept = Watches(store)
+    long_ended, unpublished, watched = (kept.open(NewWatch("https://sips.example", order_id)) for order_id in "123")
+    kept.subscribe(watched, [Subscription(Kind.DELIVERY, "shop", "c1", 4e9)], 0.0)
+    with store.write() as connection:
+        for watch in (long_ended, unpublished):
+            published = now() if watch is long_ended else None
+            values = {"id": watch.order_id, "key": watch.key, "type": "t", "run": 1, "body": "{}", "created_at": now()}
+            connection.execute(insert(events).values(values | {"published_at": published}))
+        connection.execute(update(watches).where(watches.c.ended_at.is_not(None)).values(ended_at=now() - 401 * DAY))
+
+    assert 1 == retention.delete_watches(ended_for=400 * DAY, limit=10)
+
+    assert [None, unpublished.key, watched.key] == [
+        (found := kept.find(watch.key)) and found.key for watch in (long_ended, unpublished, watched)
+    ]
+    with store.read() as connection:
+        assert [unpublished.key] == list(connection.execute(select(events.c.key)).scalars())
+
+
+def test_hints_that_were_looked_up_go_when_nobody_tells_them_again(store: Store, retention: Retention) -> None:
+    """Those that wait for their order stay; their own timer gives them up."""
+    kept = Hints(store)
+    old, young, waiting = (Hint(name, "OU", "1", "", "", "") for name in ("old", "young", "waiting"))
+    kept.handled(old)
+    kept.handled(young)
+    kept.keep(waiting, 1.0)
+    with store.write() as connection:
+        connection.execute(update(hints).where(hints.c.id != "young").values(received_at=now() - 31 * DAY))
+
+    assert 1 == retention.delete_hints(received_for=30 * DAY, limit=10)
+
+    assert [False, True, True] == [kept.find(hint.id) is not None for hint in (old, young, waiting)]

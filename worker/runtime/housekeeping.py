@@ -227,13 +227,18 @@ class Housekeeping:
         """One batch; the next round goes on while there is more."""
         self._beat(NAME, STORE_SECONDS)
         settings, limit = self._settings, RETENTION_LIMIT
-        deleted = self._retention.delete_orders(ended_for=settings.ledger_days * DAY, limit=limit)
-        emptied = self._retention.empty_payloads(ended_for=settings.payload_days * DAY, limit=limit)
+        retention = self._retention
+        counted = {
+            "orders_deleted": retention.delete_orders(ended_for=settings.ledger_days * DAY, limit=limit),
+            "payloads_emptied": retention.empty_payloads(ended_for=settings.payload_days * DAY, limit=limit),
+            "watches_deleted": retention.delete_watches(ended_for=settings.ledger_days * DAY, limit=limit),
+            "hints_deleted": retention.delete_hints(received_for=settings.hint_days * DAY, limit=limit),
+        }
         tokens = self._retention.delete_tokens(unused_for=TOKEN_DAYS * DAY)
         if tokens:
             log.info("credentials that nobody used for long were forgotten", deleted=tokens)
-        if deleted or emptied:
-            log.info("the ledger was cleared of what is old", orders_deleted=deleted, payloads_emptied=emptied)
+        if cleared := {name: number for name, number in counted.items() if number}:
+            log.info("the store was cleared of what is old", **cleared)
         else:
             self._retention_due = time.monotonic() + RETENTION_SECONDS
 

@@ -148,12 +148,17 @@ class WatchTicks:
             return None
         if watch.base_url != self._settings.base_url:
             return self._settings.watch_far_seconds
-        observed, _rows = self._observer.look_at_deliveries(attempt, watch, sips)
+        try:
+            observed, _rows = self._observer.look_at_deliveries(attempt, watch, sips)
+        except SipsError:
+            if self._observer.end_subscriptions(watch):
+                return self._until_next(watch, Kind.DELIVERY)  # of an order that SIPS may never know
+            raise
         return self._until_next(observed.watch, Kind.DELIVERY)
 
     def _until_next(self, watch: Watch, kind: Kind) -> float | None:
-        ended = self._observer.end_subscriptions(watch)
-        left = self._watches.find(watch.key) if ended else watch
+        self._observer.end_subscriptions(watch)
+        left = self._watches.find(watch.key)
         if left is None or not left.of(kind):
             return None
         return self._jittered(intervals.interval(left, kind, self._settings, self._today()))

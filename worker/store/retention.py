@@ -1,4 +1,4 @@
-"""What the store forgets: the payloads of orders that ended a while ago, whole orders that ended long ago, and tokens.
+"""What the store forgets: payloads of orders that ended a while ago, orders and watches that ended long ago, hints, tokens.
 
 Orders go in small batches, so that no transaction is long. Nothing is touched that has not ended, or of which something said
 is not known to be published. Ages are counted by the database's clock. Several processes may do this at once.
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, delete, null, or_, select, true, update
 
-from worker.store.schema import events, now, orders, timers, tokens
+from worker.store.schema import events, hints, now, orders, timers, tokens, watches
 from worker.store.transitions import SETTLED
 
 if TYPE_CHECKING:
@@ -54,6 +54,32 @@ class Retention:
             connection.execute(delete(events).where(events.c.key.in_(keys)))
             connection.execute(delete(orders).where(orders.c.key.in_(keys)))
             return len(keys)
+
+    def delete_watches(self, *, ended_for: float, limit: int) -> int:
+        """Delete up to `limit` watches that nobody has waited for since so long ago, with the facts that were told of them."""
+        unpublished = select(true()).where(events.c.key == watches.c.key, events.c.published_at.is_(None))
+        wanted = and_(watches.c.ended_at <= now() - ended_for, ~unpublished.exists())
+        with self._store.read() as connection:
+            found = list(connection.execute(select(watches.c.key).where(wanted).limit(limit)).scalars())
+        if not found:
+            return 0
+        with self._store.write() as connection:
+            statement = select(watches.c.key).where(watches.c.key.in_(found), wanted).with_for_update(skip_locked=True)
+            keys = list(connection.execute(statement).scalars())
+            connection.execute(delete(timers).where(timers.c.ref.in_(keys)))
+            connection.execute(delete(events).where(events.c.key.in_(keys)))
+            connection.execute(delete(watches).where(watches.c.key.in_(keys)))
+            return len(keys)
+
+    def delete_hints(self, *, received_for: float, limit: int) -> int:
+        """Delete up to `limit` hints that came so long ago and were looked up: none is told again by then."""
+        old = and_(hints.c.received_at <= now() - received_for, hints.c.handled_at.is_not(None))
+        with self._store.read() as connection:
+            found = list(connection.execute(select(hints.c.id).where(old).limit(limit)).scalars())
+        if not found:
+            return 0
+        with self._store.write() as connection:
+            return connection.execute(delete(hints).where(hints.c.id.in_(found))).rowcount
 
     def delete_tokens(self, *, unused_for: float) -> int:
         """Delete what is known of credentials that were last used at least `unused_for` seconds ago; how many there were.

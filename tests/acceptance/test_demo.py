@@ -83,16 +83,16 @@ def check_numbers(lines: list[str]) -> None:
     good, bad = good_messages("run"), bad_messages("run", "demo", 1)
     submitted = [message for message in good if message.type == "sips.order.submit" and message.expected == "succeeded"]
     assert {
-        "commands": len(good) + len(bad) + 2,
-        "succeeded": sum(message.expected == "succeeded" for message in good) + 1,
+        "commands": len(good) + len(bad) + 3,
+        "succeeded": sum(message.expected == "succeeded" for message in good) + 2,
         "failed": sum(message.expected == "failed" for message in good) + sum(message.id is not None for message in bad),
         "unknown": 1,
-        "orders_at_sips": len(submitted) + 1,
+        "orders_at_sips": len(submitted) + 2,
         "duplicates": 0,
         "dead_letters": len(bad),
     } == json.loads(lines[-1])
     table = [line for line in lines if line.endswith(("  yes", "  NO"))]
-    assert (len(good) + len(bad) + 2, []) == (len(table), [line for line in table if not line.endswith("  yes")])
+    assert (len(good) + len(bad) + 3, []) == (len(table), [line for line in table if not line.endswith("  yes")])
 
 
 def test_on_a_bare_machine_it_runs_to_its_end_and_leaves_nothing(tmp_path: Path) -> None:
@@ -104,10 +104,12 @@ def test_on_a_bare_machine_it_runs_to_its_end_and_leaves_nothing(tmp_path: Path)
     check_numbers(lines)
     text = "\n".join(lines)
     assert re.search(
-        "starting a private RabbitMQ .*sandbox stands in .*2 workers are starting.*it was not sent again", text, re.DOTALL
+        "starting a private RabbitMQ .*sandbox stands in .*2 workers are starting.*it was not sent again.*Delivered -> Invoiced",
+        text,
+        re.DOTALL,
     )
     assert not re.search("Traceback|NO$", text, re.MULTILINE)
-    assert 8 <= demo.most, "the demo, RabbitMQ and its guard, the sandbox, two workers of two processes each"
+    assert 9 <= demo.most, "the demo, RabbitMQ and its guard, the sandbox, the receiver, two workers of two processes each"
 
 
 def test_ctrl_c_in_the_middle_stops_everything(tmp_path: Path) -> None:

@@ -126,3 +126,10 @@ def _reasons(data: dict[str, Any]) -> Iterator[str]:
         yield str(error["pointer"])
     if "lastError" in data:
         yield str(data["lastError"])
+    if "sequence" in data:  # a fact of a watched order
+        yield f"{_status(data.get('previous'))} -> {_status(data.get('current'))}, by {data.get('source')}"
+
+
+def _status(state: Any) -> str:
+    known = state if isinstance(state, dict) else {}
+    return str(known.get("status") or known.get("invoiceNumber") or "nothing")

@@ -24,6 +24,7 @@ from worker.cli.demo import examples
 from worker.cli.errors import CommandError
 from worker.cli.publish import readable
 from worker.client import CommandClient
+from worker.local.processes import free_ports
 from worker.local.rabbitmq import RabbitMQError, rabbitmq
 from worker.local.stack import SIGNALS, Sandbox, Service, ServiceError, Worker
 from worker.main import make_topology
@@ -46,11 +47,23 @@ MAX_BYTES = 65_536
 
 WORKERS = 2
 
-#: An order in doubt is looked up for half an hour; here for some seconds.
+#: An order in doubt is looked up for half an hour, and one that is watched every quarter of an hour; here it is some seconds.
 IMPATIENCE = {"LOOK_SECONDS": "[1, 1, 1]", "ABSENCE_SECONDS": "3", "ABSENCE_AFTER_TROUBLE_SECONDS": "1"}
+IMPATIENCE |= {"WATCH_SECONDS": "1", "WATCH_FAR_SECONDS": "1"}
 
 #: Of the connection that marks the broker, in seconds.
 HEARTBEAT = 30
+
+#: Orders live so many times as fast as in reality: two to four days in some seconds.
+LIFE_FACTOR = "30000"
+
+#: Types of events, and statuses, that an order has come to when nothing is to come any more.
+ENDS = {
+    ("sips.order.submit.succeeded", None),
+    ("sips.order.status_changed", "Invoiced"),
+    ("sips.delivery.completed", None),
+    ("sips.invoice.issued", None),
+}
 
 #: Seconds between two looks for dead letters.
 LOOK_SECONDS = 0.2
@@ -116,9 +129,11 @@ def _stop_everything(_number: int, _frame: FrameType | None) -> None:
 def _demo(folder: Path) -> bool:
     with contextlib.ExitStack() as stack:
         url = _broker(stack)
-        sandbox = Sandbox(folder)
+        (port,) = free_ports(1)
+        webhooks = f"http://127.0.0.1:{port}/webhooks/sips"
+        sandbox = Sandbox(folder, options=["--live", LIFE_FACTOR, "--webhook", webhooks])
         _start(stack, sandbox)
-        _say(f"the sandbox stands in for SIPS at {sandbox.url}")
+        _say(f"the sandbox stands in for SIPS at {sandbox.url}; its orders live {LIFE_FACTOR} times as fast as real ones")
         settings = {
             "AMQP_URL": url,
             "SIPS_BASE_URL": sandbox.url,
@@ -134,7 +149,9 @@ def _demo(folder: Path) -> bool:
         for worker in workers:
             _start(stack, worker)
         stack.callback(_tell_to_end, workers)
-        _say(f"{WORKERS} workers are starting (sips-worker run)")
+        receiver = Service("webhook", ["webhook"], folder, settings | {"WEBHOOK_PORT": str(port)})
+        _start(stack, receiver)
+        _say(f"{WORKERS} workers are starting (sips-worker run), and one receiver of webhooks (sips-worker webhook)")
         run = uuid.uuid4().hex[:6]
         source = f"demo-{run}"
         client = stack.enter_context(CommandClient(url, source=source, bindings=("#",)))
@@ -142,6 +159,7 @@ def _demo(folder: Path) -> bool:
         _follow(client, rows, source)
         rows.append(_lose_an_answer(client, sandbox, run, source))
         rows.append(_fail_at_the_door(client, sandbox, run, source))
+        rows.append(_follow_a_life(client, run, source))
         _find_dead_letters(url, rows, source)
         numbers = _count(rows, sandbox.orders())
         _show_a_log_line(workers, rows[-1])
@@ -253,6 +271,25 @@ def _fail_at_the_door(client: CommandClient, sandbox: Sandbox, run: str, source:
     client.publish("sips.order.submit", examples.order(f"5641-8-{run}-500"), command_id=row.id)
     _follow(client, [row], source)
     _say("nobody found it, and nobody sent it again: a person is told to look\n")
+    return row
+
+
+def _follow_a_life(client: CommandClient, run: str, source: str) -> Row:
+    """One order from its submit to its invoice: every fact until nothing is to come."""
+    _say("now an order is followed to its end: SIPS tells of changes by webhooks, and workers look at it themselves")
+    row = Row("order that is delivered and invoiced", f"{run}-life", "succeeded")
+    client.publish("sips.order.submit", examples.order(f"5641-8-{run}-life"), command_id=row.id)
+    to_come = set(ENDS)
+    for event in client.events(END_SECONDS):
+        if event.get("commandsource") != source or event["causationid"] != row.id:
+            continue
+        click.echo(f"  {readable(event)}")
+        status = (event["data"].get("current") or {}).get("status")
+        to_come -= {(event["type"], None), (event["type"], status)}
+        if not to_come:
+            row.outcome = "succeeded"
+            break
+    _say("each change was told once, with its number in the order's sequence and the id of the command that placed it\n")
     return row
 
 

@@ -66,7 +66,7 @@ def test_the_example_in_node_works(amqp_url: str, sandbox: Sandbox, worker: Work
 def test_every_setting_has_its_place() -> None:
     """And no other is named there."""
     table = README.partition("| setting |")[2].partition("Logs are")[0]
-    rows = set(re.findall(r"`([A-Z][A-Z0-9_]+)(?:__<operationId>)?`", table))
+    rows = set(re.findall(r"`([A-Z][A-Z0-9_]+?)(?:__<\w+>)?`", table))
 
     assert {name.upper() for name in Settings.model_fields} == rows
 

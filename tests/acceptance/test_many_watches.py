@@ -115,7 +115,13 @@ def fill(url: str, base_url: str, number: int) -> None:
             for order in range(first, min(first + BATCH, number)):
                 customer, order_id = f"C{order // TOGETHER}", str(40_000_000 + order)
                 key, due = watch_key(base_url, order_id), now + INTERVAL * ((order // TOGETHER) * TOGETHER / number)
-                watch: dict[str, Any] = {"key": key, "base_url": base_url, "order_id": order_id, "customer_code": customer, "po_number": ""}
+                watch: dict[str, Any] = {
+                    "key": key,
+                    "base_url": base_url,
+                    "order_id": order_id,
+                    "customer_code": customer,
+                    "po_number": "",
+                }
                 watch |= {"envelope": "{}", "sequence": 1, "status": "Open", "status_seen_at": now - INTERVAL, "due": due}
                 rows["watches"].append(watch | {"created_at": now - 86_400})
                 for kind in ("order", "delivery"):

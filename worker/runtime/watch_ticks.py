@@ -157,8 +157,7 @@ class WatchTicks:
         return self._until_next(observed.watch, Kind.DELIVERY)
 
     def _until_next(self, watch: Watch, kind: Kind) -> float | None:
-        self._observer.end_subscriptions(watch)
-        left = self._watches.find(watch.key)
+        left = self._watches.find(watch.key) if self._observer.end_subscriptions(watch) else watch
         if left is None or not left.of(kind):
             return None
         return self._jittered(intervals.interval(left, kind, self._settings, self._today()))

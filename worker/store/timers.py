@@ -10,11 +10,12 @@ from sqlalchemy import Double, and_, bindparam, case, delete, func, select, tupl
 from sqlalchemy.dialects import postgresql, sqlite
 
 from worker.store.schema import now, timers
+from worker.store.statements import Statement, Work
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import ColumnElement, Connection, Dialect
 
     from worker.store.engine import Store
 
@@ -69,8 +70,8 @@ class Timers:
 
     def again(self, timer: Timer, seconds: float) -> None:
         """The timer is due again in `seconds`, unless it was set anew meanwhile."""
-        with self._store.write() as connection:
-            connection.execute(update(timers).where(_same(timer)).values(due=now() + seconds))
+        given = {"its_kind": timer.kind, "its_ref": timer.ref, "its_claims": timer.claims, "seconds": seconds}
+        self._store.brief(Work(given, _moving, lambda _row: None))
 
     def give_back(self, claimed: Iterable[Timer]) -> None:
         """Nothing came of these claims: the timers are due at once, but for those that were set anew meanwhile."""
@@ -152,6 +153,17 @@ def or_moved(statement: sqlite.Insert | postgresql.Insert) -> sqlite.Insert | po
     """Insert timers; one that is there already is moved, and whoever has claimed it is told by its number of claims."""
     moved = {"due": statement.excluded.due, "claims": timers.c.claims + 1}
     return statement.on_conflict_do_update(index_elements=[timers.c.kind, timers.c.ref], set_=moved)
+
+
+@functools.cache
+def _moving(dialect: Dialect) -> list[Statement]:
+    same = (
+        timers.c.kind == bindparam("its_kind"),
+        timers.c.ref == bindparam("its_ref"),
+        timers.c.claims == bindparam("its_claims"),
+    )
+    clause = update(timers).where(*same).values(due=now() + bindparam("seconds", type_=Double())).returning(timers.c.claims)
+    return [Statement(clause, dialect, ["its_kind", "its_ref", "its_claims", "seconds"])]
 
 
 def _same(timer: Timer) -> ColumnElement[bool]:

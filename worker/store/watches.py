@@ -6,23 +6,25 @@ stored in the same transaction as the state that they tell of, and numbered in i
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import and_, case, delete, func, insert, null, or_, select, tuple_, update
+from sqlalchemy import Double, and_, bindparam, case, delete, func, insert, null, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from worker.store.ledger import PUBLISH
 from worker.store.orders import StoredEvent
 from worker.store.schema import events, hints, now, subscriptions, timers, watches
+from worker.store.statements import Statement, Work
 from worker.store.timers import hasten_timer, start_timers
 from worker.store.watched import Kind, Observed, Part, Subscription, Watch, customer_ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from sqlalchemy import ColumnElement, Connection, Row
+    from sqlalchemy import ColumnElement, Connection, Dialect, Row
 
     from worker.store.engine import Store
     from worker.store.watched import NewWatch
@@ -37,6 +39,15 @@ PUBLISH_SOON = 10.0
 
 _COLUMNS = [name for name in Watch.__slots__ if name not in {"read_at", "subscriptions"}]
 _ROW = (*(watches.c[name] for name in _COLUMNS), now().label("read_at"))
+_SUBSCRIBED = [subscriptions.c[name] for name in ("kind", "source", "command_id", "until", "interval", "terminal")]
+
+#: One order with its subscriptions, in one statement, as every look begins with it.
+_FINDING = (
+    select(*_ROW, *_SUBSCRIBED)
+    .select_from(watches.outerjoin(subscriptions, subscriptions.c.key == watches.c.key))
+    .where(watches.c.key == bindparam("its_key"))
+    .order_by(subscriptions.c.created_at)
+)
 
 
 class Watches:
@@ -48,7 +59,12 @@ class Watches:
     def find(self, key: str) -> Watch | None:
         """What is known of an order, with its subscriptions; `read_at` is from before any call that is made now."""
         with self._store.read() as connection:
-            return next(iter(_read(connection, watches.c.key == key)), None)
+            rows = connection.execute(_FINDING, {"its_key": key}).all()
+        if not rows:
+            return None
+        theirs = tuple(_subscription(row) for row in rows if row.kind is not None)
+        known: dict[str, Any] = {name: getattr(rows[0], name) for name in (*_COLUMNS, "read_at")}
+        return Watch(**known, subscriptions=theirs)
 
     def search(
         self, *, text: str | None = None, customer: str | None = None, ended: bool = False, limit: int = 100
@@ -165,13 +181,10 @@ class Watches:
             say: gives the facts of a change, numbered from the sequence of the watch as it is given to it.
             hasten: kind to seconds: timers of the watch that are set in the same transaction, where there is a change.
         """
-        column, seen_at = watches.c[part], watches.c[f"{part}_seen_at"]
-        state = state_of(watch)
-        mine = and_(watches.c.key == watch.key, or_(seen_at.is_(None), seen_at < watch.read_at))
+        column, seen_at, state = watches.c[part], watches.c[f"{part}_seen_at"], state_of(watch)
+        if self._store.brief(_seeing(watch, part, state)):
+            return Observed(_with(watch, part, state, watch.read_at), changed=False)
         with self._store.write() as connection:
-            seen = update(watches).where(mine, column == state).values({seen_at: watch.read_at})
-            if connection.execute(seen).rowcount:
-                return Observed(_with(watch, part, state, watch.read_at), changed=False)
             found = _read(connection, watches.c.key == watch.key, lock=True)
             if not found or (found[0].seen_at(part) or 0.0) >= watch.read_at:
                 return Observed(found[0] if found else watch, changed=False)
@@ -261,6 +274,21 @@ def _read(
     for row in connection.execute(asked) if rows else ():
         theirs[row.key].append(_subscription(row))
     return [Watch(**row._mapping, subscriptions=tuple(theirs[row.key])) for row in rows]  # noqa: SLF001 - SQLAlchemy's own API
+
+
+def _seeing(watch: Watch, part: Part, state: str) -> Work[bool]:
+    """A part is as it was known: only when it was seen moves. Nearly every look ends so."""
+    given = {"its_key": watch.key, "its_state": state, "looked_at": watch.read_at}
+    return Work(given, functools.partial(_marking, part=part), lambda row: row is not None)
+
+
+@functools.cache
+def _marking(dialect: Dialect, part: Part) -> list[Statement]:
+    seen_at = watches.c[f"{part}_seen_at"]
+    looked_at: ColumnElement[float] = bindparam("looked_at", type_=Double())
+    same = (watches.c.key == bindparam("its_key"), watches.c[part] == bindparam("its_state"), seen_at < looked_at)
+    clause = update(watches).where(*same).values({seen_at: looked_at}).returning(watches.c.key)
+    return [Statement(clause, dialect, ["its_key", "its_state", "looked_at"])]
 
 
 def _subscription(row: Row[Any]) -> Subscription:

@@ -150,7 +150,6 @@ def test_a_watch_lasts_as_long_as_somebody_waits(watches: Watches, store: Store)
     assert 1 == watches.unsubscribe(watch.key, [(Kind.DELIVERY, "b")])
 
     assert read(watches, watch).ended_at is not None
-    assert {} == Timers(store).of(watch.key)
     assert 0 == watches.number()
 
 

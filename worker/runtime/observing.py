@@ -13,7 +13,7 @@ import structlog
 from worker.runtime import intervals, order_events, readings
 from worker.runtime.watch_events import FactVoice, Origin
 from worker.store.errors import StoreError
-from worker.store.watched import Kind, Part
+from worker.store.watched import Part
 from worker.store.watches import DELIVERIES, INVOICES
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Observer:
         status = _text(row.orderStatus)
         if status is None:
             return None
-        hasten = {INVOICES: 0.0} | ({DELIVERIES: 0.0} if watch.of(Kind.DELIVERY) else {})
+        hasten = {INVOICES: 0.0, DELIVERIES: 0.0}  # also where all known deliveries ended: there may be another one
 
         def say(known: Watch) -> Sequence[StoredEvent]:
             return self._voice.status(known, status, origin, watch.read_at)

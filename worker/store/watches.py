@@ -149,7 +149,7 @@ class Watches:
             return _read(connection, watches.c.key == watch.key)[0]
 
     def unsubscribe(self, key: str, ended: Iterable[tuple[Kind, str]]) -> int:
-        """End subscriptions, each of a kind and a source; how many there were. What nobody waits for is not looked at."""
+        """End subscriptions, each of a kind and a source; how many there were. A timer that is set ends with one more look."""
         pairs = [(str(kind), source) for kind, source in ended]
         with self._store.write() as connection:
             theirs = and_(subscriptions.c.key == key, tuple_(subscriptions.c.kind, subscriptions.c.source).in_(pairs))
@@ -160,8 +160,6 @@ class Watches:
             due: dict[str, Any] = {} if Kind.ORDER in left else {"due": null()}
             if ended_at or due:
                 connection.execute(update(watches).where(watches.c.key == key).values(ended_at | due))
-            if Kind.DELIVERY not in left:
-                connection.execute(delete(timers).where(timers.c.kind == DELIVERIES, timers.c.ref == key))
             return number
 
     def observe(

@@ -65,10 +65,11 @@ def test_a_client_is_an_id_and_a_secret(clients: list[str], said: str) -> None:
     assert (2, True) == (result.exit_code, f"Invalid value for '--client': {said}" in result.stderr)
 
 
-def test_orders_live_and_are_told_of(sips_worker: CommandLine) -> None:
+@pytest.mark.parametrize("live", [("--live", "1000000"), ("--live-steps", "0:0.01")])
+def test_orders_live_and_are_told_of(sips_worker: CommandLine, live: tuple[str, str]) -> None:
     """Where it is told to, under the headers that are given."""
     with Receiving() as receiving:
-        options = ["--live", "1000000", "--webhook", receiving.url, "--webhook-header", "X-Key=made=up", "--seed", "7"]
+        options = [*live, "--webhook", receiving.url, "--webhook-header", "X-Key=made=up", "--seed", "7"]
         process = sips_worker.start("sandbox", "--port", "0", *options)
         assert process.stdout is not None
         ready = json.loads(process.stdout.readline())
@@ -89,7 +90,15 @@ def test_orders_live_and_are_told_of(sips_worker: CommandLine) -> None:
     [
         (["--live", "0"], "Invalid value for '--live': "),
         (["--live", "1000001"], "Invalid value for '--live': "),
-        (["--webhook", "http://h/"], "--webhook needs --live: "),
+        (["--live-steps", "1"], "write LEAST:MOST, in seconds"),
+        (["--live-steps", "1:2:3"], "write LEAST:MOST, in seconds"),
+        (["--live-steps", "1:x"], "write LEAST:MOST, in seconds"),
+        (["--live-steps", "2:1"], "seconds from 0 to 86400, the least first"),
+        (["--live-steps", "-1:1"], "seconds from 0 to 86400, the least first"),
+        (["--live-steps", "1:86401"], "seconds from 0 to 86400, the least first"),
+        (["--live-steps", "nan:1"], "seconds from 0 to 86400, the least first"),
+        (["--live", "1", "--live-steps", "1:2"], "two ways to have orders live; choose one"),
+        (["--webhook", "http://h/"], "--webhook needs --live or --live-steps: "),
         (["--live", "1", "--webhook-header", "a=b"], "--webhook-header needs --webhook"),
         (["--live", "1", "--webhook", "ftp://h/"], "--webhook: the address of a receiver is http://"),
         (["--live", "1", "--webhook", "http://h/", "--webhook-header", "a"], "write NAME=VALUE"),

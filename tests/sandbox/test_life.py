@@ -11,7 +11,7 @@ import pytest
 from tests.sandbox.calling import Caller, Control, order
 from tests.sandbox.test_routes import LIST, SUBMIT, assert_documented
 from worker.sandbox import Live, Sandbox
-from worker.sandbox.life import DELIVERY, HOUR, INVOICE, ORDER, STEPS, Life, Lives
+from worker.sandbox.life import DELIVERY, HOUR, INVOICE, ORDER, STEPS, Life, Lives, Pace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,9 +44,9 @@ def sandbox(clock: Clock) -> Iterator[Sandbox]:
         yield started
 
 
-def life(key: str = "A", factor: float = 1, seed: int = 1, **how: Any) -> Life:
+def life(key: str = "A", pace: Pace = 1, seed: int = 1, **how: Any) -> Life:
     """The life of an order that is accepted at the start."""
-    return Lives(factor, seed).begin(key, START, **how)
+    return Lives(pace, seed).begin(key, START, **how)
 
 
 # As a function.
@@ -82,10 +82,21 @@ def test_a_life_follows_from_its_key_and_the_seed() -> None:
 
 def test_a_life_is_as_much_faster_as_is_wanted() -> None:
     """Every step alike."""
-    slow, fast = life(), life(factor=1_000)
+    slow, fast = life(), life(pace=1_000)
     assert [pytest.approx((change.at - START) / 1_000, abs=1e-6) for change in slow.changes] == [
         change.at - START for change in fast.changes
     ]
+
+
+def test_each_step_takes_as_many_seconds_as_are_wanted() -> None:
+    """However long it takes in reality, the time in a queue as well; still no two lives are alike."""
+    made = life(pace=(1.5, 2.5), queued=True, listed_after=60)
+    assert ["Queued", "Open", *(status for _, status, _, _ in STEPS)] == [change.status for change in made.changes]
+    waited, *steps = (after.at - before.at for before, after in zip(made.changes, made.changes[1:], strict=False))
+    assert all(1.5 <= seconds <= 2.5 for seconds in (waited - 60, *steps))
+    assert len(STEPS) == len(set(steps))
+    assert made != life("B", pace=(1.5, 2.5), queued=True, listed_after=60)
+    assert [START] * (1 + len(STEPS)) == [change.at for change in life(pace=(0, 0)).changes]
 
 
 def test_a_queued_order_becomes_a_real_one() -> None:
@@ -97,7 +108,7 @@ def test_a_queued_order_becomes_a_real_one() -> None:
     assert (math.inf, ["Queued"]) == (dropped.listed_at, [change.status for change in dropped.changes])
 
 
-def test_without_a_factor_orders_stand_still() -> None:
+def test_without_a_pace_orders_stand_still() -> None:
     """From the moment they are real, which is when they were told to be."""
     still = Lives().begin("A", START, queued=True, listed_after=60)
     assert (START + 60, True) == (still.listed_at, still.is_still)

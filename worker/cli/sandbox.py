@@ -8,13 +8,15 @@ import click
 
 if TYPE_CHECKING:
     from worker.sandbox import Live
+    from worker.sandbox.life import Pace
 
 #: The largest port there is; 0 = a free one.
 LAST_PORT = 65_535
 PORT = click.IntRange(0, LAST_PORT)
 
-#: The fastest that orders live: a life of days within a second.
+#: The fastest that orders live: a life of days within a second; and the longest that a step of theirs takes, in seconds.
 MOST_FACTOR = 1_000_000
+LONGEST_STEP = 86_400
 
 
 def _pairs(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str] | None:
@@ -38,6 +40,19 @@ def _mapping(given: tuple[str, ...], form: str, twice: str) -> dict[str, str]:
     return pairs
 
 
+def _steps(_context: click.Context, _option: click.Parameter, given: str | None) -> tuple[float, float] | None:
+    """Seconds from each change to the next (least, most)."""
+    if given is None:
+        return None
+    try:
+        least, most = map(float, given.split(":"))
+    except ValueError:
+        raise click.BadParameter("write LEAST:MOST, in seconds") from None
+    if not 0 <= least <= most <= LONGEST_STEP:
+        raise click.BadParameter(f"seconds from 0 to {LONGEST_STEP}, the least first")
+    return least, most
+
+
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=PORT, default=8085, show_default=True, help="Port of the SIPS routes; 0 = a free one.")
@@ -57,7 +72,14 @@ def _mapping(given: tuple[str, ...], form: str, twice: str) -> dict[str, str]:
     type=click.FloatRange(0, MOST_FACTOR, min_open=True),
     help="Have orders live, so many times as fast as in reality: 3600 makes a second of an hour.  [default: they stand still]",
 )
-@click.option("--webhook", metavar="URL", help="With --live: where each change of an order is told.")
+@click.option(
+    "--live-steps",
+    "steps",
+    metavar="LEAST:MOST",
+    callback=_steps,
+    help="Have orders live with so many seconds from each change to the next, in place of --live.",
+)
+@click.option("--webhook", metavar="URL", help="With --live or --live-steps: where each change of an order is told.")
 @click.option(
     "--webhook-header",
     "headers",
@@ -75,21 +97,28 @@ def sandbox(host: str, port: int, control_port: int | None, clients: dict[str, s
     """
     from worker.sandbox import serve  # noqa: PLC0415 - no other command needs a server
 
-    live, control = _live(rest["factor"], rest["webhook"], rest["headers"]), control_port
-    serve(host, port, _control_port(port) if control is None else control, credentials=clients, seed=rest["seed"], live=live)
+    live = _live(_pace(rest["factor"], rest["steps"]), rest["webhook"], rest["headers"])
+    control = _control_port(port) if control_port is None else control_port
+    serve(host, port, control, credentials=clients, seed=rest["seed"], live=live)
 
 
-def _live(factor: float | None, url: str | None, headers: dict[str, str]) -> Live | None:
+def _live(pace: Pace | None, url: str | None, headers: dict[str, str]) -> Live | None:
     from worker.sandbox import Live, Receiver  # noqa: PLC0415 - as above
 
-    if url is not None and factor is None:
-        raise click.UsageError("--webhook needs --live: orders that stand still have no changes to tell of")
+    if url is not None and pace is None:
+        raise click.UsageError("--webhook needs --live or --live-steps: orders that stand still have no changes to tell of")
     if headers and url is None:
         raise click.UsageError("--webhook-header needs --webhook")
     try:
-        return None if factor is None else Live(factor, None if url is None else Receiver(url, headers))
+        return None if pace is None else Live(pace, None if url is None else Receiver(url, headers))
     except ValueError as error:
         raise click.UsageError(f"--webhook: {error}") from None
+
+
+def _pace(factor: float | None, steps: tuple[float, float] | None) -> Pace | None:
+    if factor is not None and steps is not None:
+        raise click.UsageError("--live and --live-steps are two ways to have orders live; choose one")
+    return factor if steps is None else steps
 
 
 def _control_port(port: int) -> int:

@@ -11,9 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
 
-__all__ = ["DELIVERY", "INVOICE", "ORDER", "Change", "Life", "Lives", "day", "moment"]
+__all__ = ["DELIVERY", "INVOICE", "ORDER", "Change", "Life", "Lives", "Pace", "day", "moment"]
 
 HOUR = 3_600.0
+
+#: How many times as fast as in reality orders live; or the seconds from each change to the next (least, most), so that none is
+#: too short to be seen.
+Pace = float | tuple[float, float]
 
 #: What has a state of its own.
 ORDER, DELIVERY, INVOICE = "order", "delivery", "invoice"
@@ -74,9 +78,14 @@ class Life:
 
 @dataclass(frozen=True, slots=True)
 class Lives:
-    """What makes lives: `factor` times as fast as in reality, None = orders stand still from the moment they are real."""
+    """What makes lives.
 
-    factor: float | None = None
+    Args:
+        pace: None = orders stand still from the moment they are real.
+        seed: of the times between changes.
+    """
+
+    pace: Pace | None = None
     seed: int = 0
 
     def begin(self, key: str, now: float, *, queued: bool = False, dropped: bool = False, listed_after: float = 0.0) -> Life:
@@ -87,11 +96,11 @@ class Lives:
         """
         waits = Change(now, ORDER, "Queued")
         if dropped:
-            return Life((waits,), math.inf, is_still=self.factor is None)
+            return Life((waits,), math.inf, is_still=self.pace is None)
         chance = Random(f"{self.seed}/{key}")  # noqa: S311 - a rehearsal's chance, no secret
         listed_at = now + listed_after + self._seconds(chance, QUEUE_HOURS) if queued else now
         begun = (*((waits,) if queued else ()), Change(listed_at, ORDER, "Open"))
-        if self.factor is None:
+        if self.pace is None:
             return Life((*begun, Change(listed_at, DELIVERY, "Pending")), listed_at, is_still=True)
         return Life(begun + self._steps(chance, listed_at), listed_at)
 
@@ -103,7 +112,10 @@ class Lives:
         return tuple(changes)
 
     def _seconds(self, chance: Random, hours: tuple[float, float]) -> float:
-        return chance.uniform(*hours) * HOUR / self.factor if self.factor else 0.0
+        """How long a step takes that takes so many hours in reality."""
+        if isinstance(self.pace, tuple):
+            return chance.uniform(*self.pace)
+        return chance.uniform(*hours) * HOUR / self.pace if self.pace else 0.0
 
 
 def day(at: float) -> str:

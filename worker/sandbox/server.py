@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from worker.sandbox.calls import Answer, Route
+    from worker.sandbox.life import Pace
     from worker.sandbox.state import Order
     from worker.sandbox.webhooks import Receiver
 
@@ -47,12 +48,12 @@ class Live:
     """That orders live.
 
     Args:
-        factor: how many times as fast as in reality.
+        pace: how fast.
         receiver: who is sent a webhook of each change.
         clock: seconds since 1970, by which lives go.
     """
 
-    factor: float
+    pace: Pace
     receiver: Receiver | None = None
     clock: Callable[[], float] | None = None
 
@@ -90,7 +91,7 @@ class Sandbox:
         self._reshaped = routes.known(reshaped or {})
         self._credentials = credentials
         self._faults = Faults(routes.OPERATIONS | {UNKNOWN}, seed)
-        self._state = State(Lives(live.factor if live else None, self._faults.seed), live.clock if live else None)
+        self._state = State(Lives(live.pace if live else None, self._faults.seed), live.clock if live else None)
         self._sender = Sender(live.receiver, self._faults, self._state.now) if live and live.receiver else None
         self._stopped = threading.Event()
         self._sips = Listener(host, port, lambda connection: self._serve(connection, self._on_sips))

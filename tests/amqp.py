@@ -12,12 +12,16 @@ import orjson
 import pika
 import pika.exceptions
 
+from worker.local.rabbitmq import RabbitMQError
 from worker.main import make_topology
 from worker.messaging.connection import parameters
 from worker.messaging.store_mark import STORE
+from worker.messaging.topology import DEAD, UNROUTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from worker.local.rabbitmq import RabbitMQNode
 
 #: Seconds after which something that should have happened has not.
 PATIENCE = 30.0
@@ -71,6 +75,19 @@ def count(url: str, queue: str) -> int:
     with channel(url) as opened:
         ready: int = opened.queue_declare(queue, passive=True).method.message_count
         return ready
+
+
+def left_in_queues(node: RabbitMQNode) -> dict[str, int] | None:
+    """The messages in each queue that is not empty, unacked ones included, but those that wait for a person.
+
+    None while RabbitMQ does not say.
+    """
+    try:
+        listed = node.rabbitmqctl("list_queues", "name", "messages", "--no-table-headers")
+    except RabbitMQError:
+        return None
+    rows = (line.split("\t") for line in listed.splitlines() if line.startswith("sips."))
+    return {name: int(number) for name, number in rows if int(number) and name not in {DEAD, UNROUTED}}
 
 
 def take_all(url: str, queue: str) -> list[tuple[pika.BasicProperties, bytes]]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -34,25 +32,11 @@ END_SECONDS = 60.0
 #: State of an established connection in /proc/net/tcp.
 ESTABLISHED = "01"
 
-ROOT = Path(__file__).parent.parent.parent
-
 
 class BrokenWorker(Worker):
     """`sips-worker run` without one of its protections; see `tests.chaos.broken`."""
 
-    def start(self) -> Self:
-        """Start the process."""
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.chaos.broken", *self._arguments],
-                cwd=self._folder,
-                env=self._environment | {"PYTHONPATH": str(ROOT)},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        return self
+    module = "tests.chaos.broken"
 
 
 class Fleet:
@@ -98,6 +82,15 @@ class Fleet:
         os.kill(victim, signal.SIGKILL)
         self.crashed |= sending[victim]
         return f"{len(sending[victim])} orders under way"
+
+    def kill_process(self, chance: Random) -> bool:
+        """SIGKILL one of the processes that carry out commands; its master ends too. Whether there was one."""
+        with self._lock:
+            masters = [worker.process.pid for worker in self._workers]
+        pids = [pid for master in masters for pid in _children(master)]
+        if pids:
+            os.kill(chance.choice(pids), signal.SIGKILL)
+        return bool(pids)
 
     def kill_master(self, chance: Random) -> str:
         """SIGKILL a worker's first process; its children end by themselves."""

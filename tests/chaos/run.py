@@ -13,7 +13,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from tests.acceptance.conftest import FAST
-from tests.amqp import channel, count, purge, take_all
+from tests.amqp import channel, count, left_in_queues, purge, take_all
 from tests.chaos import plan as plans
 from tests.chaos.disturbing import Disturber, Surroundings
 from tests.chaos.fleet import BrokenWorker, Fleet
@@ -23,10 +23,9 @@ from tests.chaos.publishing import publish_all
 from tests.chaos.tap import Tap
 from tests.databases import postgres_schema
 from tests.proxy import Proxy
-from worker.local.rabbitmq import RabbitMQError
 from worker.local.stack import Sandbox, Worker
 from worker.main import make_topology
-from worker.messaging.topology import DEAD, UNROUTED
+from worker.messaging.topology import DEAD
 from worker.store.migrate import migrate
 
 if TYPE_CHECKING:
@@ -203,21 +202,12 @@ class Run:
         deadline = time.monotonic() + PATIENCE_SECONDS
         self._say("the plan is over; waiting for what is under way")
         while True:
-            left = self._left()
+            left = left_in_queues(self.surroundings.node)
             quiet = time.monotonic() - self.tap.latest
             ended = left == {} and self._judge().lost == 0
             if (ended and quiet > CALM_SECONDS) or (left == {} and quiet > QUIET_SECONDS) or time.monotonic() > deadline:
                 return left or {}
             time.sleep(LOOK_SECONDS)
-
-    def _left(self) -> dict[str, int] | None:
-        """The messages in each queue that is not empty; None while RabbitMQ does not say. Unacked ones count as well."""
-        try:
-            listed = self.surroundings.node.rabbitmqctl("list_queues", "name", "messages", "--no-table-headers")
-        except RabbitMQError:
-            return None
-        rows = (line.split("\t") for line in listed.splitlines() if line.startswith("sips."))
-        return {name: int(number) for name, number in rows if int(number) and name not in {DEAD, UNROUTED}}
 
     def _judge(self, kept: Mapping[str, str] | None = None) -> Verdict:
         return judge(

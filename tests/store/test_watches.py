@@ -90,6 +90,19 @@ def test_the_same_state_moves_only_its_time(watches: Watches) -> None:
     assert (False, again.read_at, 1) == (observed.changed, found.status_seen_at, found.sequence)
 
 
+def test_what_was_written_down_meanwhile_is_no_change(watches: Watches) -> None:
+    """Whoever waited for the row finds there what it has seen itself."""
+    watch = opened(watches)
+    observe(watches, watch, "Open")
+    again = read(watches, watch)
+    states = iter(["as it was when the call was made", "Open"])
+
+    observed = watches.observe(again, Part.STATUS, lambda _known: next(states), lambda before: fact(before, "Open"))
+
+    found = read(watches, watch)
+    assert (False, (), again.read_at, 1) == (observed.changed, observed.waiting, found.status_seen_at, found.sequence)
+
+
 def test_many_observers_of_one_change_tell_it_once(watches: Watches) -> None:
     """Each has seen it; one fact is stored, with one number."""
     watch = opened(watches)

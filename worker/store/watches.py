@@ -186,15 +186,16 @@ class Watches:
             found = _read(connection, watches.c.key == watch.key, lock=True)
             if not found or (found[0].seen_at(part) or 0.0) >= watch.read_at:
                 return Observed(found[0] if found else watch, changed=False)
-            before = found[0]
-            state, said = state_of(before), say(before)
+            before, state = found[0], state_of(found[0])
+            is_known = state == before.state(part)  # somebody wrote down the same while we waited for the row
+            said = () if is_known else say(before)
             sequence = before.sequence + len(said)
             connection.execute(
                 update(watches)
                 .where(watches.c.key == watch.key)
                 .values({column: state, seen_at: watch.read_at, watches.c.sequence: sequence})
             )
-            for kind, seconds in (hasten or {}).items():
+            for kind, seconds in (hasten or {}).items() if not is_known else ():
                 hasten_timer(connection, kind, watch.key, seconds)
             after = replace(_with(before, part, state, watch.read_at), sequence=sequence)
             return Observed(after, changed=bool(said), waiting=_say(connection, watch.key, said))

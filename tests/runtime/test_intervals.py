@@ -18,6 +18,10 @@ TODAY = date(2026, 7, 23)
 NOW = 1e9
 
 
+#: What is known of an order that has come to its end, and that no delivery was seen of.
+CANCELLED = {"status": "Cancelled", "status_seen_at": NOW - 2, "deliveries": "{}"}
+
+
 def watch(*subscriptions: Subscription, **known: Any) -> Watch:
     """An order as it was seen."""
     nothing = dict.fromkeys(("status", "status_seen_at", "deliveries", "deliveries_seen_at", "invoices", "invoices_seen_at"))
@@ -75,7 +79,9 @@ def test_who_names_an_interval_gets_it() -> None:
         (wanted(terminal=("Shipped",)), {"status": "SHIPPED"}, True),
         (wanted(until=NOW), {"status": "Confirmed"}, True),
         (wanted(Kind.DELIVERY), {}, False),
-        (wanted(Kind.DELIVERY), {"deliveries": "{}", "status": "Cancelled"}, True),
+        (wanted(Kind.DELIVERY), CANCELLED | {"deliveries_seen_at": NOW - 1}, True),
+        (wanted(Kind.DELIVERY), CANCELLED | {"deliveries_seen_at": NOW - 3}, False),
+        (wanted(Kind.DELIVERY), CANCELLED | {"deliveries": None}, False),
         (wanted(Kind.DELIVERY), {"deliveries": shipments(("Completed", None), ("En Route", None))}, False),
         (wanted(Kind.DELIVERY), {"deliveries": shipments(("Completed", None), ("Completed", None))}, True),
         (wanted(Kind.DELIVERY, terminal=("Delivered",)), {"deliveries": shipments(("Delivered", None))}, True),

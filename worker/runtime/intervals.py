@@ -75,7 +75,8 @@ def _has_come(watch: Watch, subscription: Subscription, settings: Settings) -> b
         return _is_one_of(watch.status, subscription.terminal or settings.order_terminal)
     states = [shipment.get("status") for shipment in shipments(watch).values()]
     if not states:
-        return is_terminal(watch.status, settings)  # such as cancelled: there will be none
+        # Such as cancelled: there will be none. Only a look after that tells, as all may have come since the one before.
+        return is_terminal(watch.status, settings) and (watch.deliveries_seen_at or 0.0) > (watch.status_seen_at or 0.0)
     return all(_is_one_of(state, subscription.terminal or settings.delivery_terminal) for state in states)
 
 

@@ -112,9 +112,8 @@ def test_an_order_that_is_as_it_was_is_not_told(store: Store, make: Make) -> Non
     assert {PUBLISH} & Timers(store).of(watch.key).keys() == set()
 
 
-def test_what_a_list_that_is_cut_off_lacks_is_asked_for_alone(store: Store, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As far as one tick goes; the rest is due at once."""
-    monkeypatch.setattr("worker.runtime.readings.ROW_LIMIT", 1)
+def test_what_a_list_lacks_is_asked_for_alone(store: Store, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be cut off where nobody knows; as far as one tick goes, and the rest is due at once."""
     monkeypatch.setattr(watch_ticks, "SINGLY", 1)
     watched(store, "1", "2", "3")
     sips = Sips(ordersList=listed(("3", "Open")))
@@ -122,7 +121,7 @@ def test_what_a_list_that_is_cut_off_lacks_is_asked_for_alone(store: Store, make
     facts = run(make, store, ORDERS, sips)
 
     assert [("3", "Open")] == statuses(facts)
-    assert [{"customerNumber": "C1", "rowReturnLimit": 1}, {"orderId": 1}] == [json for _operation, json in sips.asked]
+    assert [{"customerNumber": "C1", "rowReturnLimit": 1_000}, {"orderId": 1}] == [json for _operation, json in sips.asked]
     assert Timers(store).of(customer_ref(URL, "C1"))[ORDERS] <= 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from worker.runtime.payload import Number, Result, Whole
 from worker.runtime.spelling import read_from
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from worker.sips import Sips
     from worker.sips.models import OrderRow
 
-__all__ = ["Delivery", "InvoiceHead", "Listed", "deliveries", "invoices", "order", "orders"]
+__all__ = ["Delivery", "InvoiceHead", "deliveries", "invoices", "order", "orders"]
 
-#: Orders of one customer that a list is asked for; one as long as this may be cut off.
+#: Orders of one customer that a list is asked for.
 ROW_LIMIT = 1_000
 
 
@@ -39,15 +39,8 @@ class InvoiceHead(Result, alias_generator=read_from("invoicesList")):
     payment_status: str | None = None
 
 
-class Listed(NamedTuple):
-    """Orders by their id, and whether the list may have been cut off."""
-
-    rows: dict[str, OrderRow]
-    is_cut_off: bool
-
-
-def orders(sips: Sips, customer_code: str, since: date | None) -> Listed:
-    """The orders of a customer that SIPS lists, those dated from a day on, or all.
+def orders(sips: Sips, customer_code: str, since: date | None) -> dict[str, OrderRow]:
+    """The orders of a customer that SIPS lists, those dated from a day on, or all, by their id. The list may be cut off.
 
     Raises:
         SipsError: the list was not answered, or not in the expected shape.
@@ -55,7 +48,7 @@ def orders(sips: Sips, customer_code: str, since: date | None) -> Listed:
     first = since.isoformat() if since is not None else None
     request = OrderListRequest(customerNumber=customer_code, orderFromDate=first, rowReturnLimit=ROW_LIMIT)
     rows = sips.call("ordersList", json=request).parse(OrderListAnswer).orderList
-    return Listed({row.orderId: row for row in rows if row.orderId}, len(rows) >= ROW_LIMIT)
+    return {row.orderId: row for row in rows if row.orderId}
 
 
 def order(sips: Sips, order_id: str) -> OrderRow | None:

@@ -36,7 +36,7 @@ __all__ = ["WatchTicks", "since"]
 #: Orders of one customer that are looked at together.
 BATCH = 200
 
-#: Orders that one tick asks SIPS for one by one, where their customer is not known, or its list is cut off.
+#: Orders that one tick asks SIPS for one by one, where their customer is not known, or its list lacks them.
 SINGLY = 10
 
 #: Share of the interval by which a look may come sooner, so that it is made together with others.
@@ -113,14 +113,14 @@ class WatchTicks:
         return None if seconds is None else max(seconds, 0.0)
 
     def _look_at(self, attempt: Attempt, due: Sequence[Watch], customer: str, sips: Sips) -> None:
-        """One call for all of them, as far as SIPS' list goes."""
+        """One call for all of them, and a few for those that its answer lacks: cut off, dated otherwise, or not listed yet."""
         attempt.identity = type(attempt.identity)(customer_code=customer or None)
-        listed = readings.orders(sips, customer, since(due, self._settings)) if customer else readings.Listed({}, is_cut_off=True)
+        listed = readings.orders(sips, customer, since(due, self._settings)) if customer else {}
         same, again, jitter = [], {}, self._jittered(1.0)
         singly = SINGLY
         for watch in due:
-            row = listed.rows.get(watch.order_id)
-            if row is None and listed.is_cut_off:
+            row = listed.get(watch.order_id)
+            if row is None:
                 if singly == 0:
                     continue  # still due: the next tick has it
                 singly -= 1

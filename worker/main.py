@@ -28,11 +28,14 @@ from worker.ops import configure_logs, health_reports, health_server, register_s
 from worker.ops.health import Beats
 from worker.ops.health_middleware import HealthMiddleware
 from worker.ops.health_reports import Reporter
+from worker.runtime.comparing import Comparing
+from worker.runtime.daily import Daily
 from worker.runtime.endings import Endings
 from worker.runtime.facts import Facts
 from worker.runtime.hint_reading import HintReading
 from worker.runtime.housekeeping import Housekeeping
 from worker.runtime.lookup import Lookup
+from worker.runtime.observations import Observations
 from worker.runtime.observing import Observer
 from worker.runtime.orders import Orders
 from worker.runtime.pipeline import Executors, Pipeline
@@ -49,6 +52,7 @@ from worker.store.controls import Controls
 from worker.store.engine import Store
 from worker.store.hints import Hints
 from worker.store.ledger import Ledger
+from worker.store.open_orders import OpenOrders
 from worker.store.timers import Timers
 from worker.store.tokens import Tokens
 from worker.store.watches import Watches
@@ -67,6 +71,7 @@ __all__ = [
     "check",
     "commands_of_operations",
     "make_broker",
+    "make_comparing",
     "make_pipeline",
     "make_topology",
     "queues_of_commands",
@@ -181,10 +186,11 @@ def make_pipeline(
         endings=endings,
         settings=settings,
     )
+    daily = Daily(make_comparing(settings, store), store, timers, settings)
     ticks = Ticks(
         ledger=ledger,
         timers=timers,
-        watch_ticks=WatchTicks(watches, observer, ledger, hints, settings),
+        watch_ticks=WatchTicks(watches, observer, ledger, hints, daily, settings),
         reconcile=Reconcile(ledger, lookup, settings, up_seconds),
         client=client,
         endings=endings,
@@ -199,6 +205,19 @@ def make_pipeline(
         settings=settings,
         stopping=stopping,
         on_store_down=housekeeping.store_failed,
+    )
+
+
+def make_comparing(settings: Settings, store: Store) -> Comparing:
+    """What compares open orders with SIPS' list, in a worker and on the command line."""
+    watches = Watches(store)
+    return Comparing(
+        open_orders=OpenOrders(store, settings.base_url, settings.order_terminal),
+        ledger=Ledger(store),
+        watches=watches,
+        observations=Observations(watches, settings),
+        timers=Timers(store),
+        settings=settings,
     )
 
 

@@ -233,6 +233,10 @@ class Settings(BaseSettings):
     delivery_terminal: tuple[str, ...] = Field(
         default=("Completed",), description="statuses of a delivery that tell its end, and after which its watch ends (JSON list)"
     )
+    reconcile_days: Annotated[float, Field(ge=0, le=400)] = Field(
+        default=30.0,
+        description="days that the daily comparison of open orders with SIPS' list looks back; 0 = none is made",
+    )
     hint_days: Annotated[float, Field(gt=0, le=400)] = Field(
         default=30.0, description="days in which a webhook that names no known order waits for it"
     )

@@ -1,7 +1,8 @@
 """One thread per process that keeps things going.
 
 Timers become ticks, published events are marked, the store is probed and its clock read, what somebody deleted of the topology
-is put back, and the store and the blob store are cleared of what they were to keep for long enough.
+is put back, the store and the blob store are cleared of what they were to keep for long enough, and the daily round over open
+orders has its timer.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from worker.seldom import Seldom
 from worker.store.errors import StoreError
 from worker.store.ledger import Ledger
 from worker.store.migrate import check
+from worker.store.open_orders import DAILY
 from worker.store.retention import Retention
 from worker.store.timers import Timers
 
@@ -64,6 +66,11 @@ RETENTION_LIMIT = 200
 #: Blobs of which one round clears the store, and the seconds that a store which hangs may cost a round.
 BLOB_LIMIT = 500
 BLOB_SECONDS = 60.0
+
+#: Seconds between two looks whether the daily round has its timer, and until a store's first round (least, most): not while a
+#: new fleet comes up, and not all fleets at once.
+DAILY_LOOK_SECONDS = 3_600.0
+FIRST_ROUND_SECONDS = (600.0, 3_600.0)
 
 #: Seconds of a day.
 DAY = 86_400.0
@@ -119,6 +126,7 @@ class Housekeeping:
         self._repair_at = time.monotonic() + _until_next_look()
         self._settings = settings
         self._beat = beat
+        self._daily_due = 0.0
         self._published: list[str] = []
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -166,6 +174,8 @@ class Housekeeping:
             self._mark()
             if self._publisher.is_up:
                 self._tick()
+            if time.monotonic() >= self._daily_due:
+                self._start_daily()
             if time.monotonic() >= self._retention_due:
                 self._clear()
             if self._blobs is not None and time.monotonic() >= self._blobs_due:
@@ -222,6 +232,13 @@ class Housekeeping:
                 return
             if len(timers) < CLAIM_LIMIT or time.monotonic() > end:
                 return
+
+    def _start_daily(self) -> None:
+        """Have open orders compared every day, from now on."""
+        if self._settings.reconcile_days:
+            seconds = random.uniform(*FIRST_ROUND_SECONDS)  # noqa: S311 - jitter, no secret
+            self._timers.start_missing(DAILY, self._settings.base_url, seconds)
+        self._daily_due = time.monotonic() + DAILY_LOOK_SECONDS
 
     def _clear(self) -> None:
         """One batch; the next round goes on while there is more."""

@@ -57,6 +57,7 @@ def of_order(order: Order) -> NewWatch:
         po_number=order.po_number,
         envelope=orjson.dumps(envelope).decode(),
         transaction_id=order.transaction_id,
+        created_at=order.created_at,
     )
 
 

@@ -13,6 +13,7 @@ from worker.runtime import intervals, matching, readings
 from worker.runtime.looks import TRACK_TIMER
 from worker.runtime.watch_events import of_order
 from worker.sips import SipsError
+from worker.sips.errors import NotFound, PathUnconfirmed, Rejected, UnsafePath
 from worker.store.transitions import State
 from worker.store.watched import Kind, Subscription
 from worker.store.watches import DELIVERIES, HINT, INVOICES, ORDERS
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from worker.runtime.attempt import Attempt
+    from worker.runtime.daily import Daily
     from worker.runtime.hint_reading import HintReading
     from worker.runtime.observing import Observer
     from worker.settings import Settings
@@ -48,6 +50,9 @@ JITTER = 0.1
 #: An order may be dated so long before its watch begins: it is found late, or was in SIPS' queue.
 DATED_BEFORE = timedelta(days=8)
 
+#: What SIPS answers where it has no such thing, or no such path: asking again brings the same.
+NOT_THERE = (NotFound, PathUnconfirmed, Rejected, UnsafePath)
+
 log = structlog.get_logger("worker")
 
 
@@ -59,17 +64,20 @@ class WatchTicks:
         observer: looks and tells.
         ledger: has the submitted orders.
         hints: tries again those of orders that were not known.
+        daily: compares what is open, whether somebody waits for it or not.
         settings: of the process.
     """
 
-    def __init__(self, watches: Watches, observer: Observer, ledger: Ledger, hints: HintReading, settings: Settings) -> None:
+    def __init__(
+        self, watches: Watches, observer: Observer, ledger: Ledger, hints: HintReading, daily: Daily, settings: Settings
+    ) -> None:
         self._watches = watches
         self._observer = observer
         self._ledger = ledger
         self._settings = settings
         self._random = random.Random()  # noqa: S311 - jitter, no secret
         self._kinds = {TRACK_TIMER: self._track, ORDERS: self._orders, DELIVERIES: self._deliveries, INVOICES: self._invoices}
-        self._kinds[HINT] = hints.again
+        self._kinds |= {HINT: hints.again, **daily.kinds}
 
     def knows(self, kind: str) -> bool:
         """Whether a kind of timer is one of these."""
@@ -81,7 +89,19 @@ class WatchTicks:
             return self._kinds[kind](attempt, ref, sips)
         except SipsError as error:
             attempt.error = f"{error.code}: {error}"
-            return max(self._jittered(self._settings.watch_seconds), error.retry_after or 0.0)
+            seconds = max(self._jittered(self._settings.watch_seconds), error.retry_after or 0.0)
+            return seconds if self._goes_on(kind, ref, error) else None
+
+    def _goes_on(self, kind: str, ref: str, error: SipsError) -> bool:
+        """Whether a look that failed is made again: while somebody waits for it, else for as long as it may help."""
+        if kind == ORDERS:
+            return True
+        watch = self._watches.find(ref)
+        if watch is not None and self._observer.end_subscriptions(watch):
+            watch = self._watches.find(ref)
+        if watch is not None and kind == DELIVERIES and watch.of(Kind.DELIVERY):
+            return True
+        return not isinstance(error, NOT_THERE) and (watch is None or self._is_young(watch))
 
     def tell_waiting(self, attempt: Attempt, key: str) -> bool:
         """Publish what was said of a watch and is not known to be published; whether there was something."""
@@ -171,8 +191,7 @@ class WatchTicks:
             return self._settings.watch_far_seconds
         observed = self._observer.look_at_invoices(attempt, watch, sips)
         is_expected = self._is_over(observed.watch) and not _has_invoice(observed)
-        is_young = watch.read_at - watch.created_at < self._settings.watch_days * 86_400
-        return self._jittered(self._settings.watch_far_seconds) if is_expected and is_young else None
+        return self._jittered(self._settings.watch_far_seconds) if is_expected and self._is_young(watch) else None
 
     def _is_over(self, watch: Watch) -> bool:
         """Whether an order was carried out, as far as can be told."""
@@ -180,6 +199,10 @@ class WatchTicks:
             return not matching.is_refused([watch.status])
         states = [shipment.get("status") for shipment in intervals.shipments(watch).values()]
         return bool(states) and all(intervals.is_completed(state, self._settings) for state in states)
+
+    def _is_young(self, watch: Watch) -> bool:
+        """Whether an order is still worth a look that nobody waits for."""
+        return watch.read_at - watch.created_at < self._settings.watch_days * 86_400
 
     def _find(self, attempt: Attempt, key: str) -> Watch | None:
         watch = self._watches.find(key)

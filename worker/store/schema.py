@@ -155,7 +155,7 @@ watches = Table(
     Column("invoices_seen_at", Double),
     # When it is looked at, and for how long.
     Column("due", Double, comment="of the next look at its status; null = nobody watches that"),
-    Column("created_at", Double, nullable=False),
+    Column("created_at", Double, nullable=False, comment="when it was submitted here, else when it was watched first"),
     Column("ended_at", Double, comment="when the last subscription ended; null = it is watched"),
     Index("watches_due", "base_url", "customer_code", "due"),
     Index("watches_ended_at", "ended_at"),

@@ -13,7 +13,7 @@ from worker.store.schema import now, timers
 from worker.store.statements import Statement, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Dialect
 
@@ -101,11 +101,34 @@ class Timers:
         with self._store.write() as connection:
             hasten_timer(connection, kind, ref, seconds)
 
+    def hasten_all(self, kind: str, seconds: Mapping[str, float]) -> None:
+        """The same for many things: what each is about, to seconds."""
+        if not seconds:
+            return
+        with self._store.write() as connection:
+            for ref in sorted(seconds):  # whoever sets several locks them in one sequence
+                hasten_timer(connection, kind, ref, seconds[ref])
+
+    def start_missing(self, kind: str, ref: str, seconds: float) -> bool:
+        """Set a timer unless there is one of the same kind for the same thing; whether it was set."""
+        insert = sqlite.insert if self._store.dialect == "sqlite" else postgresql.insert
+        adding = insert(timers).values(kind=kind, ref=ref, due=now() + seconds, claims=0).on_conflict_do_nothing()
+        with self._store.write() as connection:
+            added: bool = connection.execute(adding).rowcount == 1
+            return added
+
     def of(self, ref: str) -> dict[str, float]:
         """Kind to seconds until it is due, of everything that is set for a thing."""
-        statement = select(timers.c.kind, (timers.c.due - now()).label("seconds")).where(timers.c.ref == ref)
+        return self.of_all([ref])[ref]
+
+    def of_all(self, refs: Sequence[str]) -> dict[str, dict[str, float]]:
+        """The same of many things."""
+        found: dict[str, dict[str, float]] = {ref: {} for ref in refs}
+        statement = select(timers.c.ref, timers.c.kind, (timers.c.due - now()).label("seconds"))
         with self._store.read() as connection:
-            return {row.kind: row.seconds for row in connection.execute(statement)}
+            for row in connection.execute(statement.where(timers.c.ref.in_(list(found)))):
+                found[row.ref][row.kind] = row.seconds
+        return found
 
     def waiting(self) -> int:
         """How many timers there are."""

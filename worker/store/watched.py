@@ -54,7 +54,14 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class NewWatch:
-    """An order as somebody brings it; `transaction_id` is that of its submit, where we know it."""
+    """An order as somebody brings it.
+
+    Attributes:
+        base_url, order_id, customer_code, po_number: of it, as far as they are known.
+        envelope: JSON of what its facts carry on.
+        transaction_id: of its submit, where we know it.
+        created_at: when it was submitted, by the database's clock, where we know it: SIPS dates it by that, not by its watch.
+    """
 
     base_url: str
     order_id: str
@@ -62,6 +69,7 @@ class NewWatch:
     po_number: str = ""
     envelope: str = "{}"
     transaction_id: str = ""
+    created_at: float | None = None
 
     @property
     def key(self) -> str:

@@ -66,6 +66,11 @@ class Watches:
         known: dict[str, Any] = {name: getattr(rows[0], name) for name in (*_COLUMNS, "read_at")}
         return Watch(**known, subscriptions=theirs)
 
+    def find_all(self, keys: Sequence[str]) -> list[Watch]:
+        """The same of many orders, in the sequence of their keys."""
+        with self._store.read() as connection:
+            return _read(connection, watches.c.key.in_(list(keys)), order=watches.c.key)
+
     def search(
         self, *, text: str | None = None, customer: str | None = None, ended: bool = False, limit: int = 100
     ) -> list[Watch]:
@@ -104,7 +109,8 @@ class Watches:
         """The row of an order, made if it is not there; hints that wait for the order are looked at now."""
         add = sqlite.insert if self._store.dialect == "sqlite" else postgresql.insert
         row = {"key": new.key, "base_url": new.base_url, "order_id": new.order_id, "envelope": new.envelope, "sequence": 0}
-        row |= {"customer_code": new.customer_code, "po_number": new.po_number, "created_at": now(), "ended_at": now()}
+        row |= {"customer_code": new.customer_code, "po_number": new.po_number, "ended_at": now()}
+        row["created_at"] = now() if new.created_at is None else new.created_at
         inserting = add(watches).values(row)
         known = {
             name: case((watches.c[name] == "", inserting.excluded[name]), else_=watches.c[name])

@@ -29,7 +29,9 @@ def upgrade() -> None:
         sa.Column("invoices", sa.Text(), comment="JSON: numbers of its invoices"),
         sa.Column("invoices_seen_at", sa.Double()),
         sa.Column("due", sa.Double(), comment="of the next look at its status; null = nobody watches that"),
-        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column(
+            "created_at", sa.Double(), nullable=False, comment="when it was submitted here, else when it was watched first"
+        ),
         sa.Column("ended_at", sa.Double(), comment="when the last subscription ended; null = it is watched"),
         sa.PrimaryKeyConstraint("key"),
     )

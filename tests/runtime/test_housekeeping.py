@@ -19,6 +19,7 @@ from worker.messaging.topology import QUERIES, RETRY
 from worker.runtime import housekeeping as housekeeping_module
 from worker.runtime.housekeeping import Housekeeping
 from worker.settings import Settings
+from worker.store.open_orders import DAILY
 from worker.store.timers import Timers
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def keep(store: Store) -> Iterator[Callable[..., Housekeeping]]:
     started: list[Housekeeping] = []
 
     def start(publisher: Ticking, **options: Any) -> Housekeeping:
-        settings = Settings(_env_file=None)
+        settings = Settings(_env_file=None, **options.pop("settings", {}))
         started.append(
             Housekeeping(
                 store=store, publisher=cast("Publisher", publisher), on_store=lambda _up: None, settings=settings, **options
@@ -179,3 +180,30 @@ def test_the_topology_is_not_looked_at_while_rabbitmq_is_away(
     for _ in range(2):
         assert rounds.acquire(timeout=30)
     assert not looked.is_set()
+
+
+@pytest.mark.parametrize(("days", "expected"), [(30, [DAILY]), (0, [])])
+def test_open_orders_are_compared_every_day_unless_nobody_wants_it(
+    store: Store, keep: Callable[..., Housekeeping], days: float, expected: list[str]
+) -> None:
+    """The first time not before the fleet is up."""
+    rounds, url = threading.Semaphore(0), Settings(_env_file=None).base_url
+
+    keep(Ticking(), settings={"reconcile_days": days}, beat=lambda *_name, **_allow: rounds.release())
+
+    for _ in range(3):
+        assert rounds.acquire(timeout=30)
+    assert expected == list(Timers(store).of(url))
+    assert all(500 < seconds <= 3_600 for seconds in Timers(store).of(url).values())
+
+
+def test_a_daily_round_that_is_set_stays_as_it_is(store: Store, keep: Callable[..., Housekeeping]) -> None:
+    """Workers that start again and again do not put it off."""
+    rounds, url = threading.Semaphore(0), Settings(_env_file=None).base_url
+    Timers(store).start(DAILY, url, 99.0)
+
+    keep(Ticking(), beat=lambda *_name, **_allow: rounds.release())
+
+    for _ in range(3):
+        assert rounds.acquire(timeout=30)
+    assert Timers(store).of(url)[DAILY] <= 99

@@ -87,9 +87,7 @@ def test_what_began_earlier_is_left_out(rows: Rows, store: Store, watches: Watch
     watches.open(NewWatch(URL, "3", "DEMO001"))
 
     assert [key("3")] == [order.key for order in open_orders.page("DEMO001", store.now() - 9 * DAY, limit=9)]
-    assert [key("1"), key("2"), key("3")] == [
-        order.key for order in open_orders.page("DEMO001", store.now() - 11 * DAY, limit=9)
-    ]
+    assert [key("1"), key("2"), key("3")] == [order.key for order in open_orders.page("DEMO001", store.now() - 11 * DAY, limit=9)]
     assert (found := watches.find(key("2")))
     assert late.created_at == found.created_at
 

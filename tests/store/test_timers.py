@@ -97,3 +97,24 @@ def test_a_late_tick_does_not_touch_a_timer_that_was_set_anew(timers: Timers) ->
     timers.end(Timer("look", "nobody", 1))
 
     assert {"look": pytest.approx(3_600.0, abs=10)} == timers.of("a")
+
+
+def test_many_timers_are_set_or_hastened_at_once(timers: Timers) -> None:
+    """None comes later than it would have."""
+    timers.start("look", "soon", 10.0)
+    timers.start("look", "late", 999.0)
+
+    timers.hasten_all("look", {"soon": 60.0, "late": 60.0, "new": 60.0})
+    timers.hasten_all("look", {})
+
+    found = timers.of_all(["soon", "late", "new", "none"])
+    assert [True, True, True] == [found["soon"]["look"] <= 10, 50 < found["late"]["look"] <= 60, 50 < found["new"]["look"] <= 60]
+    assert {} == found["none"]
+
+
+def test_a_timer_that_is_missing_is_set_once(timers: Timers) -> None:
+    """Whoever comes next leaves it as it is."""
+    for seconds in (60.0, 5.0):
+        timers.start_missing("daily", "url", seconds)
+
+    assert 50 < timers.of("url")["daily"] <= 60

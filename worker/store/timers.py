@@ -109,13 +109,12 @@ class Timers:
             for ref in sorted(seconds):  # whoever sets several locks them in one sequence
                 hasten_timer(connection, kind, ref, seconds[ref])
 
-    def start_missing(self, kind: str, ref: str, seconds: float) -> bool:
-        """Set a timer unless there is one of the same kind for the same thing; whether it was set."""
+    def start_missing(self, kind: str, ref: str, seconds: float) -> None:
+        """Set a timer unless there is one of the same kind for the same thing."""
         insert = sqlite.insert if self._store.dialect == "sqlite" else postgresql.insert
         adding = insert(timers).values(kind=kind, ref=ref, due=now() + seconds, claims=0).on_conflict_do_nothing()
         with self._store.write() as connection:
-            added: bool = connection.execute(adding).rowcount == 1
-            return added
+            connection.execute(adding)
 
     def of(self, ref: str) -> dict[str, float]:
         """Kind to seconds until it is due, of everything that is set for a thing."""

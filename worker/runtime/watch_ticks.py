@@ -97,8 +97,6 @@ class WatchTicks:
         if kind == ORDERS:
             return True
         watch = self._watches.find(ref)
-        if watch is not None and self._observer.end_subscriptions(watch):
-            watch = self._watches.find(ref)
         if watch is not None and kind == DELIVERIES and watch.of(Kind.DELIVERY):
             return True
         return not isinstance(error, NOT_THERE) and (watch is None or self._is_young(watch))

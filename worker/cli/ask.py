@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from worker.runtime.decisions import Signature
     from worker.store.orders import Order
 
-__all__ = ["ask", "login"]
+__all__ = ["ask", "go_on", "login"]
 
 
 def ask(order: Order, what: str, signature: Signature | None, *, yes: bool) -> None:
@@ -30,6 +30,15 @@ def ask(order: Order, what: str, signature: Signature | None, *, yes: bool) -> N
     if signature is not None:
         click.echo(f"       written down as decided by {signature.by}{f': {signature.note}' if signature.note else ''}")
     click.echo()
+    go_on(yes=yes)
+
+
+def go_on(*, yes: bool) -> None:
+    """Ask, and return only with a yes.
+
+    Raises:
+        Refusal: the answer is no, or nobody is there to give one.
+    """
     if yes:
         return
     if not sys.stdin.isatty():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
+from worker.cli import columns
 from worker.runtime.order_words import MEANING, duration, expectations, idempotency_key, person_can, printable, rfc3339
 from worker.runtime.timeline import recorded_decisions
 from worker.store.transitions import FAILED, State
@@ -18,11 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["as_object", "details", "heading", "outlook", "table"]
 
-#: Columns of the table: title and smallest width; the last one is as long as it is.
+#: Columns of the table.
 _COLUMNS = (("CAME IN", 20), ("STATE", 10), ("AGE", 6), ("CUSTOMER", 8), ("PO NUMBER", 9), ("ORDER ID", 8), ("COMMAND", 7))
-
-#: Widest a column grows, so that one odd value does not push the others off the screen.
-_WIDEST = 40
 
 _COLOURS = {
     State.CONFIRMED: "green",
@@ -36,13 +34,7 @@ _COLOURS = {
 
 def table(orders: Sequence[Order]) -> Iterator[str]:
     """One line per order under a line of titles."""
-    rows = [[printable(cell) or "-" for cell in _cells(order)] for order in orders]
-    widths = [
-        min(max([smallest, *(len(row[number]) for row in rows)]), _WIDEST) for number, (_title, smallest) in enumerate(_COLUMNS)
-    ]
-    yield click.style(_line([title for title, _width in _COLUMNS], widths), bold=True)
-    for order, row in zip(orders, rows, strict=True):
-        yield _line(row, widths, {1: _COLOURS.get(order.state)})
+    return columns.table(_COLUMNS, [_cells(order) for order in orders], [{1: _COLOURS.get(order.state)} for order in orders])
 
 
 def _cells(order: Order) -> list[str]:
@@ -55,13 +47,6 @@ def _cells(order: Order) -> list[str]:
         order.order_id or "",
         order.command_id,
     ]
-
-
-def _line(cells: Sequence[str], widths: Sequence[int], colours: Mapping[int, str | None] | None = None) -> str:
-    padded = [f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)]
-    for number, colour in (colours or {}).items():
-        padded[number] = click.style(padded[number], fg=colour)
-    return "  ".join(padded).rstrip()
 
 
 def as_object(order: Order) -> dict[str, Any]:

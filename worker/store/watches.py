@@ -77,14 +77,14 @@ class Watches:
         """Watches, the newest first.
 
         Args:
-            text: their order id or PO number.
+            text: their order id, PO number or key.
             customer: the customer's code.
             ended: those that nobody waits for as well.
             limit: at most so many.
         """
         wanted: list[ColumnElement[bool]] = [] if ended else [watches.c.ended_at.is_(None)]
         if text is not None:
-            wanted.append(or_(watches.c.order_id == text, watches.c.po_number == text))
+            wanted.append(or_(watches.c.order_id == text, watches.c.po_number == text, watches.c.key == text))
         if customer is not None:
             wanted.append(watches.c.customer_code == customer)
         with self._store.read() as connection:

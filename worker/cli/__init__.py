@@ -27,6 +27,8 @@ COMMANDS = {
     "doctor": "worker.cli.doctor:doctor",
     "operations": "worker.cli.operations:operations",
     "orders": "worker.cli.orders:orders",
+    "watches": "worker.cli.watches:watches",
+    "reconcile": "worker.cli.reconcile:reconcile",
     "explain": "worker.cli.explain:explain",
     "health": "worker.cli.health:health",
     "calibrate": "worker.cli.calibrate:calibrate",

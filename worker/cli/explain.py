@@ -13,11 +13,14 @@ from worker.cli.order_text import heading, outlook
 from worker.cli.orders import moments
 from worker.cli.refusal import Refusal
 from worker.cli.store_access import opened_store
+from worker.cli.watch_text import standing
 from worker.cli.which_order import which_order
 from worker.runtime.order_words import idempotency_key, printable
 from worker.runtime.timeline import timeline
 from worker.store.ledger import Ledger
 from worker.store.timers import Timers
+from worker.store.watched import watch_key
+from worker.store.watches import Watches
 
 if TYPE_CHECKING:
     from worker.runtime.timeline import Moment
@@ -51,12 +54,15 @@ def explain(text: str) -> None:
             _not_in_the_ledger(settings, text)
         order = which_order(ledger, text)
         events, timers = ledger.events(order.key), Timers(store).of(order.key)
+        watch = Watches(store).find(watch_key(order.base_url, order.order_id)) if order.order_id else None
     names = frozenset({order.command_id, idempotency_key(order)}) - {""}
     dead, trouble = _dead_letters(settings, names, order.command_source)
     for line in (*heading(order), "", *moments(timeline(order, events, dead)), ""):
         click.echo(line)
     for line in outlook(order, timers):
         click.echo(line)
+    if watch is not None:
+        click.echo(f"{click.style('watched  ', bold=True)}{standing(watch)}")
     if dead:
         click.echo(f"{'':<9}its dead letter: `sips-worker dead show {printable(order.command_id)}`")
     if trouble:

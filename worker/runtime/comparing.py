@@ -9,6 +9,7 @@ from worker.runtime import intervals, readings
 from worker.runtime.watch_events import of_order
 from worker.runtime.watch_ticks import SINGLY, since
 from worker.sips import SipsError
+from worker.store.ledger import PUBLISH
 from worker.store.watched import Kind
 from worker.store.watches import DELIVERIES, INVOICES
 
@@ -162,6 +163,7 @@ class Comparing:
             observed = self._observations.status(watch, row)
             if observed is not None and observed.changed:
                 compared.changed.append(Changed(watch, observed.watch.status))
+        self._timers.hasten_all(PUBLISH, {watch.key: 0.0 for watch, _status in compared.changed})
 
     def _is_settled(self, watch: Watch) -> bool:
         """Whether an order whose status is no end is delivered and invoiced: SIPS' own word for its end is not known."""

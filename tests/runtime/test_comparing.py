@@ -25,7 +25,7 @@ from worker.sips.errors import NotFound, PathUnconfirmed, Rejected, ServerFault
 from worker.store.ledger import PUBLISH, Ledger
 from worker.store.open_orders import COMPARE, DAILY
 from worker.store.timers import Timer, Timers
-from worker.store.watched import Kind, NewWatch, Part, Subscription, watch_key
+from worker.store.watched import Kind, NewWatch, Part, Subscription, customer_ref, watch_key
 from worker.store.watches import DELIVERIES, INVOICES, Watches
 
 if TYPE_CHECKING:
@@ -177,15 +177,18 @@ def test_an_order_that_nobody_watched_is_known_from_then_on(
     assert order.created_at == found.created_at
 
 
-def test_a_second_comparison_tells_nothing_new(rows: Rows, store: Store, compare: Callable[..., Compared]) -> None:
-    """What has not changed is told once; what has come to its end is not asked for any more."""
-    rows.confirmed("c-1", "1")
+def test_a_second_comparison_tells_nothing_new(
+    rows: Rows, store: Store, watches: Watches, compare: Callable[..., Compared]
+) -> None:
+    """What has not changed is told once, and was seen just now; what has come to its end is not asked for any more."""
+    order = rows.confirmed("c-1", "1")
     rows.confirmed("c-2", "2")
     compare(Listing(o1="Open", o2="Invoiced"))
-    client = Listing(o1="Open", o2="Open")
+    client, before = Listing(o1="Open", o2="Open"), watched(watches, order)
 
     compared = compare(client)
 
+    assert (before.status_seen_at or 0) < (watched(watches, order).status_seen_at or 0)
     assert (1, [], [CUSTOMER]) == (compared.orders, compared.changed, client.asked)
     assert [1, 1] == [len(told(store, order_id)) for order_id in ("1", "2")]
 
@@ -288,21 +291,21 @@ def test_one_order_that_sips_does_not_tell_of_holds_up_no_other(
 def test_orders_whose_customer_is_not_known_are_asked_for_one_by_one(
     store: Store, watches: Watches, compare: Callable[..., Compared]
 ) -> None:
-    """SIPS tells whose they are."""
-    watches.open(NewWatch(URL, "1"))
+    """SIPS tells whose they are, also of one whose status was known."""
+    watches.observe(watches.open(NewWatch(URL, "1")), Part.STATUS, lambda _known: "Open", lambda _known: [])
 
     compare(client := Listing(o1="Open"), "")
 
     assert ["1"] == client.asked
     assert [CUSTOMER] == [watch.customer_code for watch in watches.find_all([watch_key(URL, "1")])]
-    assert 1 == len(told(store, "1"))
+    assert [] == told(store, "1")
 
 
 def test_many_orders_are_compared_in_parts(
     rows: Rows, store: Store, compare: Callable[..., Compared], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each is compared once, whether a part ends with its batch or with its calls for single orders."""
-    monkeypatch.setattr(comparing_module, "BATCH", SINGLY + 2)
+    monkeypatch.setattr(comparing_module, "BATCH", 2 * SINGLY + 3)
     numbers = [str(number) for number in range(1000, 1000 + 2 * SINGLY + 6)]
     for number in numbers:
         rows.confirmed(f"c-{number}", number)
@@ -327,7 +330,7 @@ def test_the_daily_round_sets_a_timer_for_each_customer(rows: Rows, timers: Time
 
     tick(make, timers, client, DAILY, URL)
 
-    refs = [orjson.dumps([URL, customer]).decode() for customer in ("ACME", CUSTOMER)]
+    refs = [customer_ref(URL, customer) for customer in ("ACME", CUSTOMER)]
     assert all(-1 < timers.of(ref)[COMPARE] <= daily_module.SPREAD_SECONDS for ref in refs)
     assert 0.8 * DAY < timers.of(URL)[DAILY] < 1.2 * DAY
     assert [] == client.asked
@@ -352,7 +355,7 @@ def test_what_is_not_wanted_is_not_compared(
     _recorder, is_set = tick(make, timers, Listing(), DAILY, URL, **settings)
 
     assert stays is is_set
-    assert customers == len(timers.of(orjson.dumps([URL, CUSTOMER]).decode()))
+    assert customers == len(timers.of(customer_ref(URL, CUSTOMER)))
 
 
 def test_a_customer_is_compared_in_parts_by_one_timer_after_another(
@@ -362,7 +365,7 @@ def test_a_customer_is_compared_in_parts_by_one_timer_after_another(
     monkeypatch.setattr(comparing_module, "BATCH", 2)
     for number in (1, 2, 3):
         rows.confirmed(f"c-{number}", str(number))
-    client, ref = Listing(o1="Open", o2="Open", o3="Open"), orjson.dumps([URL, CUSTOMER]).decode()
+    client, ref = Listing(o1="Open", o2="Open", o3="Open"), customer_ref(URL, CUSTOMER)
 
     _recorder, is_set = tick(make, timers, client, COMPARE, ref)
 
@@ -374,10 +377,24 @@ def test_a_customer_is_compared_in_parts_by_one_timer_after_another(
     assert (False, 1) == (is_set, len(told(store, "3")))
 
 
+@pytest.mark.parametrize(
+    ("settings", "stays"), [({"order_tracking": False}, False), ({"sips_base_url": "https://other.example"}, True)]
+)
+def test_a_customer_is_compared_by_the_settings_of_the_day(
+    rows: Rows, timers: Timers, make: Make, settings: dict[str, Any], stays: bool
+) -> None:
+    """They may be others than those of the round that set the timer."""
+    rows.confirmed("c-1", "1")
+
+    _recorder, is_set = tick(make, timers, client := Listing(o1="Open"), COMPARE, customer_ref(URL, CUSTOMER), **settings)
+
+    assert (stays, []) == (is_set, client.asked)
+
+
 def test_what_could_not_be_asked_is_in_the_line_of_its_attempt(rows: Rows, timers: Timers, make: Make) -> None:
     """The next round asks again."""
     rows.confirmed("c-1", "1")
-    client, ref = Listing(), orjson.dumps([URL, CUSTOMER]).decode()
+    client, ref = Listing(), customer_ref(URL, CUSTOMER)
     client.errors["1"] = ServerFault("ordersList", "it failed", status=500)
 
     with capture_logs() as lines:
@@ -399,7 +416,7 @@ def test_a_list_that_is_not_told_is_asked_for_again_where_that_may_help(
     client = Listing()
     client.errors[CUSTOMER] = error
 
-    _recorder, is_set = tick(make, timers, client, COMPARE, orjson.dumps([URL, CUSTOMER]).decode())
+    _recorder, is_set = tick(make, timers, client, COMPARE, customer_ref(URL, CUSTOMER))
 
     assert again is is_set
 
@@ -410,7 +427,7 @@ def test_the_missed_facts_are_published_in_their_sequence(rows: Rows, store: Sto
     client, key = Listing(o1="Invoiced"), watch_key(URL, "1")
     client.deliveries = [{"orderId": 1, "shipmentNumber": 1, "deliveryStatus": "Completed"}]
     client.invoices = [{"invoiceNumber": "INV-1", "invoiceDate": "2026-01-15"}]
-    tick(make, timers, client, COMPARE, orjson.dumps([URL, CUSTOMER]).decode())
+    tick(make, timers, client, COMPARE, customer_ref(URL, CUSTOMER))
 
     published: list[dict[str, Any]] = []
     for kind in (PUBLISH, DELIVERIES, INVOICES, PUBLISH):

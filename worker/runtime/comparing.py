@@ -115,7 +115,8 @@ class Comparing:
                 self._watches.open(of_order(order))
         batch = self._watches.find_all([one.key for one in page])
         compared = Compared(after=page[-1].key if len(page) == BATCH else None)
-        self._observe(self._rows(sips, customer, batch, compared), compared)
+        if rows := self._rows(sips, customer, batch, compared):
+            self._observe(rows, compared)
         return compared
 
     def _rows(self, sips: Sips, customer: str, batch: Sequence[Watch], compared: Compared) -> list[tuple[Watch, OrderRow]]:
@@ -150,17 +151,15 @@ class Comparing:
         return row
 
     def _observe(self, rows: Sequence[tuple[Watch, OrderRow]], compared: Compared) -> None:
-        """Timers first: an order that has come to its end is not open any more, and would not be compared again."""
+        """Whoever writes a change down sets the timers of what belongs to it; of the others, those that nobody looks after."""
         same = [watch for watch, row in rows if row.orderStatus == watch.status and watch.customer_code]
         are_same = {watch.key for watch in same}
-        changed = [(watch, row) for watch, row in rows if watch.key not in are_same]
-        unsettled = [*(watch for watch, _row in changed), *(watch for watch in same if not self._is_settled(watch))]
-        read_anyway = {watch.key for watch in same if watch.of(Kind.DELIVERY)}
+        unsettled = [watch for watch in same if not self._is_settled(watch)]
         self._timers.hasten_all(INVOICES, {watch.key: 0.0 for watch in unsettled})
-        self._timers.hasten_all(DELIVERIES, {watch.key: 0.0 for watch in unsettled if watch.key not in read_anyway})
+        self._timers.hasten_all(DELIVERIES, {watch.key: 0.0 for watch in unsettled if not watch.of(Kind.DELIVERY)})
         self._watches.looked(same, {})
-        for watch, row in changed:
-            observed = self._observations.status(watch, row)
+        for watch, row in rows:
+            observed = None if watch.key in are_same else self._observations.status(watch, row)
             if observed is not None and observed.changed:
                 compared.changed.append(Changed(watch, observed.watch.status))
         self._timers.hasten_all(PUBLISH, {watch.key: 0.0 for watch, _status in compared.changed})

@@ -20,6 +20,7 @@ from worker.messaging.consumer import RabbitConsumer
 from worker.messaging.delivery import Delivery, Disposition
 from worker.messaging.gate import Gate
 from worker.messaging.topology import COMMANDS, DEAD, QUERIES, RETRY, UNDELIVERED, TopologyError
+from worker.messaging.work_queue import WorkQueueMiddleware
 from worker.ops.health import Beats
 from worker.settings import Settings
 
@@ -368,7 +369,7 @@ def test_none_of_dramatiqs_own_middleware_is_there() -> None:
     """`TimeLimit` could strike between SIPS' answer and its record, and `Retries` would acknowledge for the pipeline."""
     broker = make_broker(Settings(_env_file=None), threading.Event(), Beats())
 
-    assert [Lifecycle] == [type(middleware) for middleware in broker.middleware]
+    assert [WorkQueueMiddleware, Lifecycle] == [type(middleware) for middleware in broker.middleware]
 
 
 def test_commands_do_not_come_from_dramatiq(harness: Harness) -> None:

@@ -19,6 +19,7 @@ from worker.messaging.loop import Loop, unwatched
 from worker.messaging.publisher import Publisher
 from worker.messaging.suspects import SuspectRunner
 from worker.messaging.topology import SUSPECTS
+from worker.messaging.work_queue import WorkQueueMiddleware
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -71,7 +72,7 @@ class RabbitBroker(dramatiq.Broker):
         middleware: Iterable[dramatiq.Middleware] = (),
         beat: Beat = unwatched,
     ) -> None:
-        super().__init__(middleware=list(middleware))
+        super().__init__(middleware=[WorkQueueMiddleware(), *middleware])
         names = tuple(queues)
         self.gates = {name: Gate(name) for name in (*names, SUSPECTS)}
         self.keeper = TopologyKeeper(url, topology, heartbeat=heartbeat)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Dialect
+    from sqlalchemy.sql.dml import ReturningUpdate
 
     from worker.store.engine import Store
 
@@ -45,23 +46,8 @@ class Timers:
 
     def claim(self, limit: int, *, lease_seconds: float) -> list[Timer]:
         """Take up to `limit` timers that are due; each becomes due again after the lease, unless it was ended or moved."""
-        # A common table expression, as PostgreSQL may run a subquery more than once and so go over the limit.
-        due = (
-            select(timers.c.kind, timers.c.ref)
-            .where(timers.c.due <= now())
-            .order_by(timers.c.due)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-            .cte("due")
-        )
-        claimed = (
-            update(timers)
-            .where(tuple_(timers.c.kind, timers.c.ref).in_(select(due.c.kind, due.c.ref)))
-            .values(due=now() + lease_seconds, claims=timers.c.claims + 1)
-            .returning(timers.c.kind, timers.c.ref, timers.c.claims)
-        )
         with self._store.write() as connection:
-            return [Timer(row.kind, row.ref, row.claims) for row in connection.execute(claimed)]
+            return [Timer(row.kind, row.ref, row.claims) for row in connection.execute(_claiming(limit, lease_seconds))]
 
     def end(self, timer: Timer) -> None:
         """The timer did its work; one that was set anew meanwhile stays."""
@@ -142,6 +128,26 @@ class Timers:
         with self._store.read() as connection:
             number, longest = connection.execute(statement).one()
         return number, longest or 0.0
+
+
+@functools.cache
+def _claiming(limit: int, lease_seconds: float) -> ReturningUpdate[tuple[str, str, int]]:
+    """Claim timers; made once, as that takes longer than to run it where nothing is due."""
+    # A common table expression, as PostgreSQL may run a subquery more than once and so go over the limit.
+    due = (
+        select(timers.c.kind, timers.c.ref)
+        .where(timers.c.due <= now())
+        .order_by(timers.c.due)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    return (
+        update(timers)
+        .where(tuple_(timers.c.kind, timers.c.ref).in_(select(due.c.kind, due.c.ref)))
+        .values(due=now() + lease_seconds, claims=timers.c.claims + 1)
+        .returning(timers.c.kind, timers.c.ref, timers.c.claims)
+    )
 
 
 def start_timers(connection: Connection, ref: str, from_now: Mapping[str, float]) -> None:

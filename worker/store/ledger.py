@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ClauseElement, and_, delete, func, null, or_, select, true, update
+from sqlalchemy import ClauseElement, Text, and_, any_, bindparam, delete, func, null, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -25,7 +25,7 @@ from worker.store.transitions import Event, State, after
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from sqlalchemy import ColumnElement, Connection, CursorResult, Row
+    from sqlalchemy import ColumnElement, Connection, CursorResult, Executable, Row
     from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
     from worker.store.engine import Store
@@ -210,15 +210,9 @@ class Ledger:
     def mark_published(self, ids: Sequence[str]) -> None:
         """RabbitMQ is known to have these events; where all of an order's are out, its timer `publish` ends."""
         with self._store.write() as connection:
-            connection.execute(
-                update(events).where(events.c.id.in_(ids), events.c.published_at.is_(None)).values(published_at=now())
-            )
-            keys = select(events.c.key).where(events.c.id.in_(ids))
-            waiting = select(events.c.key).where(events.c.key.in_(keys), events.c.published_at.is_(None))
-            theirs = and_(timers.c.kind == PUBLISH, timers.c.ref.in_(keys))
-            # Locked by a statement of its own: only the next one sees what was said of these orders until then.
-            connection.execute(select(timers.c.ref).where(theirs).with_for_update())
-            connection.execute(delete(timers).where(theirs, timers.c.ref.not_in(waiting)))
+            given = {"ids": list(ids) if connection.dialect.name == "postgresql" else json.dumps(list(ids))}
+            for statement in _marking(connection.dialect.name):
+                connection.execute(statement, given)
 
     def redrive(self, order: Order, po_claim: str, **changes: Any) -> Claim:
         """Give an order that was never executed another run, if its PO number is still free.
@@ -348,6 +342,25 @@ def _say(connection: Connection, key: str, said: Sequence[StoredEvent]) -> None:
     rows = [{"id": event.id, "key": key, "type": event.type, "run": event.run, "body": event.body} for event in said]
     connection.execute(_saying(connection.dialect.name), rows)
     start_timers(connection, key, {PUBLISH: PUBLISH_SECONDS})
+
+
+@functools.cache
+def _marking(dialect: str) -> list[Executable]:
+    """Mark events `ids` as published; one parameter for all, as hundreds cost more than what is done with them."""
+    theirs: ColumnElement[bool]
+    if dialect == "sqlite":
+        theirs = events.c.id.in_(select(func.json_each(bindparam("ids", type_=Text())).table_valued("value").c.value))
+    else:
+        theirs = events.c.id == any_(bindparam("ids", type_=postgresql.ARRAY(Text())))
+    keys = select(events.c.key).where(theirs)
+    waiting = select(events.c.key).where(events.c.key.in_(keys), events.c.published_at.is_(None))
+    done = and_(timers.c.kind == PUBLISH, timers.c.ref.in_(keys))
+    return [
+        update(events).where(theirs, events.c.published_at.is_(None)).values(published_at=now()),
+        # Locked by a statement of its own: only the next one sees what was said of these orders until then.
+        select(timers.c.ref).where(done).with_for_update(),
+        delete(timers).where(done, timers.c.ref.not_in(waiting)),
+    ]
 
 
 @functools.cache

@@ -55,20 +55,19 @@ log = structlog.get_logger(__name__)
 
 
 class DeliveryProxy(dramatiq.MessageProxy):
-    """A delivery in the shape dramatiq handles: a message for the actor that stands for the queue."""
+    """A delivery in the shape dramatiq handles: a message for the actor that stands for the queue.
 
-    def __init__(self, delivery: Delivery) -> None:
-        super().__init__(
-            dramatiq.Message(
-                queue_name=delivery.queue,
-                actor_name=delivery.queue,
-                args=(delivery,),
-                kwargs={},
-                options={},
-                message_id="",
-                message_timestamp=0,
-            )
-        )
+    Args:
+        message: one for all deliveries of the queue, which dramatiq never sees: what it asks for stands here.
+    """
+
+    def __init__(self, delivery: Delivery, message: dramatiq.Message[Any]) -> None:
+        super().__init__(message)
+        self.queue_name = self.actor_name = delivery.queue
+        self.args: tuple[Any, ...] = (delivery,)
+        self.kwargs: dict[str, Any] = {}
+        self.options: dict[str, Any] = {}
+        self.message_id = ""
         self.delivery = delivery
 
 
@@ -99,6 +98,7 @@ class RabbitConsumer(dramatiq.Consumer):
         self._to_settle: deque[Delivery] = deque()
         self._orphans: OrderedDict[Any, tuple[Delivery, float]] = OrderedDict()
         self._acked: deque[Delivery] = deque(maxlen=MAX_ACKED)
+        self._message: dramatiq.Message[Any] = dramatiq.Message(queue_name, queue_name, args=(), kwargs={}, options={})
         self._topology_checked = False
         self._closed = False
         # Of the loop's thread alone:
@@ -118,7 +118,7 @@ class RabbitConsumer(dramatiq.Consumer):
             delivery = self._inbox.get(timeout=self._timeout if ready else RETRY_SECONDS)
         except queue.Empty:
             return None
-        return DeliveryProxy(delivery) if delivery is not None else None
+        return DeliveryProxy(delivery, self._message) if delivery is not None else None
 
     def wake(self) -> None:
         """Make `__next__` return at once, with None if there is no delivery."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from worker.runtime.submission import InDoubtError
 
@@ -17,8 +16,7 @@ __all__ = ["Taken", "judge"]
 DENIALS = frozenset({"not", "never", "cannot", "can't", "couldn't", "wasn't", "failed", "unable", "error"})
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """SIPS has the order (`confirmed`, with its id), or has it in its queue (`queued`, with the id of its place there)."""
 
     status: Literal["confirmed", "queued"]

@@ -204,8 +204,9 @@ def _lines(order: OrderRequest) -> Iterator[Finding]:
 
 def _unlike_what_was_seen(part: Payload, place: Place) -> Iterator[Finding]:
     """Properties, types and values that nobody has seen, at every level."""
+    values = vars(part)  # a hundred properties of an order are looked at
     for attribute, name, shown, plain in _properties(type(part)):
-        value = getattr(part, attribute)
+        value = values[attribute]
         if value is None or value.__class__ is plain:
             continue
         if shown is not None:

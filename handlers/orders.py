@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Literal
 
 from handlers.order_answers import judge
@@ -23,7 +22,7 @@ def submit_order(order: OrderRequest, sips: Sips, submission: Submission) -> Ord
     answer = sips.call(order.operation, json=order.to_submit(sips.source_system, submission))
     taken = judge(answer, submission.transaction_id)
     return OrderResult(
-        **asdict(taken),
+        **taken._asdict(),
         transaction_id=submission.transaction_id,
         transaction_date=submission.transaction_date,
         source_system=sips.source_system,

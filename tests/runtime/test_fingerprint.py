@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.runtime.fingerprint import RULE, fingerprint
+from worker.runtime.fingerprint import RULE, _canonical, fingerprint
 
 PAYLOAD = {"customerCode": "C1", "lines": [{"quantity": 1, "price": 12.5}], "notes": None}
 
@@ -71,3 +73,11 @@ def test_a_round_trip_through_json_changes_nothing(payload: dict[str, Any]) -> N
     shuffled = dict(reversed(payload.items()))
 
     assert fingerprint(payload) == fingerprint(json.loads(json.dumps(shuffled, indent=2)))
+
+
+@given(st.lists(values | st.integers(-(2**54), 2**54).map(float), max_size=4))
+def test_what_has_no_whole_float_is_canonical_as_it_is(payload: Any) -> None:
+    """The rule that stored fingerprints follow, whichever way is taken."""
+    canonical = orjson.dumps(_canonical(payload), option=orjson.OPT_SORT_KEYS)
+
+    assert f"{RULE}:{hashlib.sha256(canonical).hexdigest()}" == fingerprint(payload)

@@ -109,6 +109,8 @@ def parse(body: bytes, properties: BasicProperties, routing_key: str, *, max_byt
 
 
 def _refuse_unusable(headers: dict[str, Any]) -> None:
+    if not headers:
+        return
     for name, value in headers.items():
         if isinstance(value, Unreadable):
             raise EnvelopeError("unreadable-headers", f"header {name!r}: {value}" if name else str(value))
@@ -225,6 +227,8 @@ def _text(name: str, value: Any, limit: int = MAX_TEXT_BYTES) -> str | None:
         return None
     if not isinstance(value, str):
         raise EnvelopeError("wrong-type", f"{name} must be text in UTF-8, not {type(value).__name__}")
+    if len(value) <= limit and value.isascii() and value.isprintable():
+        return value  # almost always, and quicker than what tells what is wrong with the others
     if len(value.encode(errors="surrogatepass")) > limit:
         raise EnvelopeError("too-long", f"{name} is longer than {limit} bytes")
     if _CONTROL.search(value):

@@ -17,7 +17,7 @@ from worker.messaging.topology import EVENTS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CONTENT_TYPE", "EventContext", "event", "fact_id", "outcome_id", "published_again", "reply", "reply_to"]
+__all__ = ["CONTENT_TYPE", "EventContext", "body", "event", "fact_id", "outcome_id", "published_again", "reply", "reply_to"]
 
 CONTENT_TYPE = "application/cloudevents+json"
 
@@ -68,6 +68,16 @@ def event(
 
     With `dataref`, the address of its data, it goes without them (the CloudEvents extension of that name).
     """
+    attributes = _attributes(event_type, event_id, context, dataref)
+    return _message(attributes, orjson.dumps(attributes | ({} if dataref else {"data": data})))
+
+
+def body(event_type: str, event_id: str, data: Mapping[str, Any], context: EventContext) -> bytes:
+    """The body of an event, to be kept and `published_again`."""
+    return orjson.dumps(_attributes(event_type, event_id, context) | {"data": data})
+
+
+def _attributes(event_type: str, event_id: str, context: EventContext, dataref: str | None = None) -> dict[str, Any]:
     now = datetime.now(UTC)
     attributes: dict[str, Any] = {
         "specversion": "1.0",
@@ -89,8 +99,7 @@ def event(
         "tracestate": context.tracestate,
         "dataref": dataref,
     }
-    attributes.update({name: value for name, value in optional.items() if value})
-    return _message(attributes, orjson.dumps(attributes | ({} if dataref else {"data": data})))
+    return attributes | {name: value for name, value in optional.items() if value}
 
 
 def published_again(body: bytes) -> Message:

@@ -17,6 +17,9 @@ RULE = "1"
 #: another order when it is stricter about it: `strict` and `lookup` are questions to the worker, not to SIPS.
 OWN_FIELDS = frozenset({"transactionID", "transactionDate", "sourceSystem", "strict", "lookup"})
 
+#: What every float below 2**53 is written with that is a whole number; most payloads have none, and are canonical as they are.
+WHOLE_FLOAT = b".0"
+
 #: What the absence of a property says. `apiVersion` is part of what is asked for: what it means depends on it.
 DEFAULTS = {"apiVersion": 2}
 
@@ -27,7 +30,9 @@ def fingerprint(payload: Any) -> str:
     Names count as they are spelled: the same order in SIPS' spelling is another payload, and so no second order either.
     """
     business = {name: value for name, value in payload.items() if _counts(name, value)} if isinstance(payload, dict) else payload
-    canonical = orjson.dumps(_canonical(business), option=orjson.OPT_SORT_KEYS)
+    canonical = orjson.dumps(business, option=orjson.OPT_SORT_KEYS)
+    if WHOLE_FLOAT in canonical:
+        canonical = orjson.dumps(_canonical(business), option=orjson.OPT_SORT_KEYS)
     return f"{RULE}:{hashlib.sha256(canonical).hexdigest()}"
 
 

@@ -136,7 +136,7 @@ class OrderVoice:
             traceparent=known.get("traceparent"),
             tracestate=known.get("tracestate"),
         )
-        body = events.event(event_type, event_id, data, context).body
+        body = events.body(event_type, event_id, data, context)
         return StoredEvent(event_id, event_type, order.run, body.decode())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
@@ -265,8 +266,9 @@ class PayloadWarning:
     detail: str
 
 
+@functools.lru_cache(maxsize=512)
 def pointer(place: Place) -> str:
-    """A place as a JSON pointer (RFC 6901)."""
+    """A place as a JSON pointer (RFC 6901); the same few places have warnings again and again."""
     return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in place)
 
 

@@ -149,7 +149,7 @@ class FactVoice:
             tracestate=known.get("tracestate"),
         )
         event_id = events.fact_id(watch.base_url, watch.order_id, sequence)
-        return StoredEvent(event_id, fact, sequence, events.event(fact, event_id, data, context).body.decode())
+        return StoredEvent(event_id, fact, sequence, events.body(fact, event_id, data, context).decode())
 
 
 @functools.lru_cache(maxsize=64)

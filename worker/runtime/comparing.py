@@ -123,7 +123,7 @@ class Comparing:
         """The orders of a batch as SIPS lists them; the rest is told, or left to the next comparison."""
         if not batch:
             return []
-        listed = readings.orders(sips, customer, since(batch, self._settings)).rows if customer else {}
+        listed = readings.orders(sips, customer, since(batch, self._settings)) if customer else {}
         rows, asked, known = [], 0, compared.after
         for watch in batch:
             row = listed.get(watch.order_id)
@@ -140,7 +140,7 @@ class Comparing:
         return rows
 
     def _single(self, sips: Sips, watch: Watch, compared: Compared) -> OrderRow | None:
-        """One order by its number: its customer is not known, the list was cut off, or SIPS dates it before we had it."""
+        """One order by its number: its customer is not known, or the list lacks it."""
         try:
             row = readings.order(sips, watch.order_id)
         except SipsError as error:

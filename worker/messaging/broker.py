@@ -1,7 +1,7 @@
 """The dramatiq broker of this worker: plain CloudEvents from quorum queues, one connection to consume, one to publish.
 
 dramatiq's own RabbitMQ broker reads its own envelope only, holds delayed messages in memory and acks on channels that are
-gone; this one is built on dramatiq's public interfaces alone.
+gone; this one is built on dramatiq's public interfaces, and on what its worker uses of a queue (`worker.messaging.work_queue`).
 """
 
 from __future__ import annotations

@@ -99,17 +99,17 @@ def test_a_hint_of_an_order_that_is_not_known_is_kept_for_it(
     worker: Worker, client: CommandClient, amqp_url: str, tap: EventTap
 ) -> None:
     """It is looked up as soon as somebody asks for the order; then it is dropped where it comes again."""
-    fields = {"id": "35818786", "type": "DU", "status": "pending", "reference2": "35818786", "time": "soon"}
+    fields = {"id": "35818786", "type": "OU", "status": "open", "reference2": "35818786", "time": "soon"}
     hint_id = tell(amqp_url, **fields)
     eventually(lambda: attempts(worker, hint_id) == ["kept"], "it is kept")
 
-    tap.outcome(client.publish("sips.order.track", {"orderId": "35818786", "watch": True}))
+    tap.outcome(client.publish("sips.delivery.track", {"orderId": "35818786", "watch": True}))
 
-    deliveries = tap.wait(
-        lambda _events: [fact for fact in facts(tap, "35818786") if fact["type"] == "sips.delivery.status_changed"], "it joined"
+    told = tap.wait(
+        lambda _events: [fact for fact in facts(tap, "35818786") if fact["type"] == "sips.order.status_changed"], "it joined"
     )
-    assert [("webhook", "soon", "Pending")] == [
-        (fact["data"]["source"], fact["data"]["sipsTime"], fact["data"]["current"]["status"]) for fact in deliveries
+    assert [("webhook", "soon", "Open")] == [
+        (fact["data"]["source"], fact["data"]["sipsTime"], fact["data"]["current"]["status"]) for fact in told
     ]
     tell(amqp_url, hint_id, **fields)
     eventually(lambda: attempts(worker, hint_id) == ["kept", "repeated"], "it was dropped")

@@ -49,9 +49,9 @@ SOURCE = "lives"
 KILL_SECONDS = (1.0, 3.0)
 
 #: Seconds between two looks at how far it is, and between two lines that tell of it.
-LOOK_SECONDS, PROGRESS_SECONDS = 0.5, 5.0
+LOOK_SECONDS, PROGRESS_SECONDS = 1.0, 5.0
 
-#: Seconds after the last change in which everything must have been told.
+#: Seconds for everything else: workers that start, looks at an interval, what a killed worker has left to others.
 PATIENCE_SECONDS = 100.0
 
 #: The type of the event that tells that no other is on its way.
@@ -71,8 +71,7 @@ class Webhooks:
     Attributes:
         name: of the run.
         faults: the sandbox's.
-        every_change: whether each change must be told of, or the last ones alone. Then no worker is killed before every order
-            is known: what changes before is seen by nobody.
+        every_change: whether each change must be told of, or the last ones alone.
     """
 
     name: str
@@ -82,7 +81,9 @@ class Webhooks:
 
 ON = Webhooks("on", {}, every_change=True)
 LOST = Webhooks("all lost", {"webhook_drop": 1})
-HALF = Webhooks("half lost, all doubled and shuffled", {"webhook_drop": 0.5, "webhook_repeat": 1, "webhook_shuffle": 1})
+HALF = Webhooks(
+    "half lost, all doubled and shuffled", {"webhook_drop": 0.5, "webhook_repeat": 1, "webhook_shuffle": {"seconds": 3}}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,11 @@ class Plan:
     def commands(self) -> dict[str, str]:
         """PO number to the id of the command that submits it."""
         return {f"PO-{number}": f"submit-{number}" for number in range(self.orders)}
+
+    @property
+    def seconds(self) -> float:
+        """When everything must have been told, from the start."""
+        return self.orders / self.rate + len(STEPS) * self.steps[1] + PATIENCE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,10 +216,10 @@ class Run:
     # Kills, in a thread of their own.
 
     def _kill(self) -> None:
+        """Kill workers, once every order is known: of one that a killed worker was about to send, it is a person who decides."""
         chance = Random(f"{self.plan.seed}/kills")
         try:
-            if self.plan.webhooks.every_change:
-                eventually(lambda: self._over.is_set() or self._confirmed() == self.plan.orders, "every order is known", 600)
+            eventually(lambda: self._confirmed() == self.plan.orders, "every order is known", self.plan.seconds)
             while not self._over.wait(chance.uniform(*KILL_SECONDS)):
                 self._await_the_workers()
                 if not self._over.is_set() and not self._has_ended():
@@ -235,10 +241,8 @@ class Run:
 
     def _settle(self) -> None:
         """Wait until nothing changes any more, every webhook has been taken and worked on, and everything was told."""
-        longest = len(STEPS) * self.plan.steps[1]
-        deadline = time.monotonic() + longest + PATIENCE_SECONDS
         told_at = 0.0
-        while time.monotonic() < deadline:
+        while time.monotonic() < self.started + self.plan.seconds:
             self._lives = self.sandbox.lives()
             verdict = self._judge()
             if self._has_ended() and not verdict.missing and self._is_quiet():

@@ -35,7 +35,7 @@ def lived(node: RabbitMQNode, private_url: str, tmp_path: Path, request: pytest.
 
 def test_each_change_is_told_once_where_webhooks_come(lived: Callable[..., Report]) -> None:
     """And nothing but a webhook leads to it: workers look by themselves once an hour."""
-    report = lived("postgresql", Plan(ON, orders=50, rate=25, steps=(1.5, 2.5), looks=SELDOM))
+    report = lived("postgresql", Plan(ON, orders=50, rate=25, steps=(1.5, 2), looks=SELDOM))
 
     assert ([], [0, 0]) == (report.verdict.problems, report.statuses)
     assert (50, 500) == (report.figures.orders, report.figures.expected)

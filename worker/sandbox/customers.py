@@ -83,10 +83,10 @@ def templates(call: Call) -> Answer:
     return found([template(410, "Shingles with starter", 75664, 75621)] if known else None)
 
 
-def _invoices(call: Call) -> dict[str, Row]:
-    """Invoice number to invoice, of all that are issued by now."""
+def _invoices(call: Call, order_id: object = None) -> dict[str, Row]:
+    """Invoice number to invoice, of all that are issued by now; of the orders that live, one alone where it is named."""
     now = call.state.now()
-    issued = [_invoice(order) for order in call.state.listed(now) if order.life.status(INVOICE, now)]
+    issued = [_invoice(order) for order in call.state.listed(now, order_id) if order.life.status(INVOICE, now)]
     return INVOICES | {row["header"]["invoiceNumber"]: row for row in issued}
 
 
@@ -118,7 +118,7 @@ def list_invoices(call: Call) -> Answer:
     """The invoices that match every filter; empty and zero mean "any", and both dates count."""
     if refused := refusal(call, shapes.INVOICE_LIST):
         return refused
-    headers = [row["header"] for row in _invoices(call).values() if _is_wanted(row, call.body)]
+    headers = [row["header"] for row in _invoices(call, call.body.get("orderNumber")).values() if _is_wanted(row, call.body)]
     return Answer(200, {"invoiceList": limited(headers, call.body)})
 
 

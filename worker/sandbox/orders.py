@@ -73,7 +73,7 @@ def list_orders(call: Call) -> Answer:
     if refused := refusal(call, shapes.ORDER_LIST):
         return refused
     now = call.state.now()
-    placed = [(_details(order, now), order.accepted_at.date()) for order in call.state.listed(now)]
+    placed = [(_details(order, now), order.accepted_at.date()) for order in call.state.listed(now, call.body.get("orderId"))]
     known = [(EXAMPLE, date.fromisoformat(EXAMPLE["orderDate"])), *placed]
     listed = [shown for shown, accepted in known if _is_wanted(shown, accepted, call.body)]
     return Answer(200, {"orderList": limited(listed, call.body)})
@@ -142,7 +142,8 @@ def list_deliveries(call: Call) -> Answer:
     if refused := refusal(call, shapes.DELIVERY_LIST):
         return refused
     now = call.state.now()
-    orders = [(EXAMPLE, EXAMPLE_LIFE), *((_details(order, now), order.life) for order in call.state.listed(now))]
+    listed = call.state.listed(now, call.body.get("orderId"))
+    orders = [(EXAMPLE, EXAMPLE_LIFE), *((_details(order, now), order.life) for order in listed)]
     names = ("customerCode", "branchCode", "orderId")
     matching = [order for order in orders if all(not call.body.get(name) or call.body[name] == order[0][name] for name in names)]
     rows = [row for order in matching for row in _deliveries(*order, now)]

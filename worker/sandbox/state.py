@@ -92,7 +92,7 @@ class State:
         self.now = clock or steady_clock()
         self._lock = threading.Lock()
         self._tokens: dict[str, float] = {}
-        self._orders: list[Order] = []
+        self._orders: dict[str, Order] = {}
         self._numbers = itertools.count(FIRST_ORDER_ID)
         self._requests: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.tokens_issued = 0
@@ -123,21 +123,25 @@ class State:
                 queue_id=str(uuid.uuid4()) if queued or dropped else None,
                 dropped=dropped,
             )
-            self._orders.append(order)
+            self._orders[order.order_id] = order
         return order
 
     def orders(self) -> list[Order]:
         """Every order that was ever accepted."""
         with self._lock:
-            return list(self._orders)
+            return list(self._orders.values())
 
-    def listed(self, now: float) -> list[Order]:
-        """Every order that can be found and read now."""
+    def listed(self, now: float, order_id: object = None) -> list[Order]:
+        """Every order that can be found and read now; with an id, that one alone, which costs as much however many there are."""
+        if order_id:
+            order = self.find_order(str(order_id), now)
+            return [] if order is None else [order]
         return [order for order in self.orders() if order.is_listed(now)]
 
     def find_order(self, order_id: str, now: float) -> Order | None:
         """A listed order by its id."""
-        return next((order for order in self.listed(now) if order.order_id == order_id), None)
+        order = self._orders.get(order_id)
+        return order if order is not None and order.is_listed(now) else None
 
     def count(self, operation: str) -> None:
         """Count a request that came, as `pending`."""

@@ -65,16 +65,16 @@ def test_where_an_order_ends_is_told_once_although_webhooks_come_twice_and_shuff
 @pytest.mark.soak
 @pytest.mark.parametrize(
     ("webhooks", "database", "looks", "facts"),
-    [(ON, "postgresql", SELDOM, 10), (LOST, "sqlite", 15, 4), (HALF, "postgresql", 15, 4)],
+    [(ON, "postgresql", SELDOM, 10), (LOST, "sqlite", 30, 4), (HALF, "postgresql", 30, 4)],
     ids=["on", "lost", "half"],
 )
 def test_a_thousand_orders(lived: Callable[..., Report], webhooks: Webhooks, database: str, looks: float, facts: int) -> None:
     """The same at its full size."""
-    report = lived(database, Plan(webhooks, orders=1000, rate=20, steps=(8, 12), looks=looks))
+    report = lived(database, Plan(webhooks, orders=1000, rate=20, steps=(20, 28), looks=looks))
 
     assert ([], [0, 0]) == (report.verdict.problems, report.statuses)
     assert (1000, 1000 * facts) == (report.figures.orders, report.figures.expected)
-    assert report.figures.kills >= 10
+    assert report.figures.kills >= 20
 
 
 @pytest.mark.soak

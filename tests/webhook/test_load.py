@@ -13,11 +13,20 @@ from collections import Counter
 from typing import TYPE_CHECKING, Self
 
 import pytest
+from sqlalchemy import select
 
-from tests.amqp import eventually, purge, take_all
+from tests.acceptance.conftest import settings_of
+from tests.amqp import count, eventually, forget_the_store, purge, take_all
 from tests.proxy import Proxy
 from tests.webhook.calling import EVENT, PATH_SECRET, PATIENCE, Receiver, signed
+from worker.client import CommandClient
+from worker.local.stack import Sandbox, Worker
 from worker.messaging.topology import WEBHOOKS
+from worker.sandbox.state import EXAMPLE_ORDER_ID
+from worker.settings import WEBHOOK_FIELDS
+from worker.store.engine import Store
+from worker.store.schema import hints
+from worker.webhook.events import read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,12 +96,17 @@ class Senders:
 
 
 def _post(connection: http.client.HTTPConnection, name: str) -> int:
-    body = json.dumps(EVENT | {"eventId": name}).encode()
+    body = content(name)
     headers = {key: str(value) for key, value in signed(body).items()}
     connection.request("POST", f"/webhooks/sips/{PATH_SECRET}", body, headers)
     answer = connection.getresponse()
     answer.read()
     return answer.status
+
+
+def content(name: str) -> bytes:
+    """The body of one call: an event of an order that the sandbox has."""
+    return json.dumps(EVENT | {"eventId": name, "subscriberReferenceNum2": EXAMPLE_ORDER_ID}).encode()
 
 
 def misuse(receiver: Receiver, opened: contextlib.ExitStack, *, idle: int) -> None:
@@ -131,8 +145,8 @@ def test_what_is_accepted_while_rabbitmq_hangs_and_goes_is_in_rabbitmq(shared_ur
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(600)
-def test_what_is_accepted_under_load_is_in_rabbitmq(node: RabbitMQNode, private_url: str, tmp_path: Path) -> None:
+@pytest.mark.timeout(900)
+def test_what_is_accepted_under_load_is_looked_up(node: RabbitMQNode, private_url: str, sqlite_url: str, tmp_path: Path) -> None:
     """500 calls a second for a minute, RabbitMQ restarted meanwhile, thousands of idle connections and other misuse."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -147,4 +161,24 @@ def test_what_is_accepted_under_load_is_in_rabbitmq(node: RabbitMQNode, private_
         receiver.wait_until(200)
 
     assert 0 == receiver.process.returncode
-    assert_published(senders, private_url)
+    waiting, started = count(private_url, WEBHOOKS), time.monotonic()
+    forget_the_store(private_url)
+    with (
+        Sandbox(tmp_path) as sandbox,
+        Worker("worker", tmp_path, settings_of(private_url, sandbox, sqlite_url)),
+        CommandClient(private_url, source="tests") as client,
+    ):
+        client.publish("sips.order.track", {"orderId": EXAMPLE_ORDER_ID, "watch": True})
+        eventually(lambda: count(private_url, WEBHOOKS) == 0, "no webhook waits", patience=400)
+        accepted = {read(content(name), WEBHOOK_FIELDS)[0].id for name in senders.accepted}
+        eventually(lambda: accepted <= looked_up(sqlite_url), "all that were accepted were looked up", patience=100)
+    figures = {"proof": "webhooks", "answers": dict(senders.statuses), "slowest_seconds": round(senders.slowest, 2)}
+    figures |= {"waiting": waiting, "accepted": len(accepted), "looked_up_in_seconds": round(time.monotonic() - started)}
+    print(json.dumps(figures))  # noqa: T201 - the figures of the proof
+    assert {200, 503, 0} >= set(senders.statuses)
+
+
+def looked_up(database_url: str) -> set[str]:
+    """The ids of hints that workers are done with."""
+    with contextlib.closing(Store(database_url)) as store, store.read() as connection:
+        return set(connection.execute(select(hints.c.id).where(hints.c.handled_at.is_not(None))).scalars())

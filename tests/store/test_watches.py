@@ -196,6 +196,15 @@ def test_the_orders_of_a_customer_are_due_together(watches: Watches, store: Stor
     assert [watched[0].key] == [watch.key for watch in watches.of_customer(URL, "C1", within=700.0, limit=10)]
 
 
+def test_an_order_whose_customer_is_learned_is_looked_at_with_that_customers(watches: Watches, store: Store) -> None:
+    """Not when somebody asks for it the next time, but when it was due."""
+    watches.subscribe(watches.open(NewWatch(URL, "40000001")), [Subscription(Kind.ORDER, "a", "c1", 4e9)], 60.0)
+
+    watches.open(NewWatch(URL, "40000001", "C1"))
+
+    assert 50 < Timers(store).of(customer_ref(URL, "C1"))[ORDERS] <= 60
+
+
 def test_orders_that_are_as_they_were_are_marked_as_seen(watches: Watches) -> None:
     """Unless somebody saw something else meanwhile."""
     seen = {}

@@ -119,7 +119,9 @@ class HintReading:
         hint = _read(command.id, command.data)
         if hint.event_type not in PARTS:
             self._tell_unrecognized(attempt, command.id, command.data)
-        self._take(attempt, hint, Sips(self._client, Deadline.after(self._settings.sips_call_seconds)))
+        seconds = self._take(attempt, hint, 0.0, Sips(self._client, Deadline.after(self._settings.sips_call_seconds)))
+        if seconds is not None:
+            self._hints.keep(hint, seconds)
 
     def again(self, attempt: Attempt, hint_id: str, sips: Sips) -> float | None:
         """Try a hint again that was kept; the seconds until the next time, or None when there is none."""
@@ -130,7 +132,7 @@ class HintReading:
             log.warning("a webhook named an order that was never known", hint=hint_id, event_type=found.hint.event_type)
             self._hints.forget(hint_id)
             return None
-        return None if self._take(attempt, found.hint, sips) else max(found.age, FIRST_SECONDS)
+        return self._take(attempt, found.hint, found.age, sips)
 
     def end_poison(self, attempt: Attempt) -> None:
         """A hint that killed its process each time is a dead letter; the watch of its order goes on by itself."""
@@ -138,28 +140,29 @@ class HintReading:
         attempt.error = f"{problem.code}: {problem.detail}"
         self._endings.set_aside(attempt, problem.code, problem.detail)
 
-    def _take(self, attempt: Attempt, hint: Hint, sips: Sips) -> bool:
-        """Whether the hint was looked up; else it is kept."""
+    def _take(self, attempt: Attempt, hint: Hint, age: float, sips: Sips) -> float | None:
+        """Look a hint up that came `age` seconds ago; the seconds until it is tried again, or None where that is done."""
         attempt.sips, attempt.order_id = sips, hint.order_id or None
         watch = self._match(hint)
         if watch is None:
             if not any((hint.order_id, hint.po_number, hint.transaction_id)):
                 self._hints.handled(hint)  # it names nothing that could ever be known
-                return True
-            self._hints.keep(hint, FIRST_SECONDS)
+                return None
             attempt.outcome = "kept"
-            return False
+            return max(age, FIRST_SECONDS)
         try:
-            observed = self._look(attempt, watch, PARTS.get(hint.event_type, Part.STATUS), hint, sips)
+            observed, is_to_come = self._look(attempt, watch, PARTS.get(hint.event_type, Part.STATUS), hint, sips)
         except SipsError as error:
             attempt.error = f"{error.code}: {error}"
-            self._hints.keep(hint, max(error.retry_after or 0.0, FIRST_SECONDS))
             attempt.outcome = "kept"
-            return False
+            return max(error.retry_after or 0.0, min(age, AGAIN_SECONDS), FIRST_SECONDS)
+        if is_to_come and age < AGAIN_SECONDS:
+            attempt.outcome = "kept"
+            return AGAIN_SECONDS
         self._hints.handled(hint)
         if observed is not None:
             self._observer.end_subscriptions(observed.watch)
-        return True
+        return None
 
     def _match(self, hint: Hint) -> Watch | None:
         """What is known of the order that a hint names, as of now; its row is made where the ledger knows the order."""
@@ -181,7 +184,8 @@ class HintReading:
             self._timers.hasten(kind, order.key, 0.0)
         return None
 
-    def _look(self, attempt: Attempt, watch: Watch, part: Part, hint: Hint, sips: Sips) -> Observed | None:
+    def _look(self, attempt: Attempt, watch: Watch, part: Part, hint: Hint, sips: Sips) -> tuple[Observed | None, bool]:
+        """What was seen, and whether nothing has changed yet and no timer will look again."""
         origin = Origin("webhook", hint.time or None)
         attempt.order_id = watch.order_id
         match part:
@@ -189,17 +193,17 @@ class HintReading:
                 observed, _rows = self._observer.look_at_deliveries(attempt, watch, sips, origin)
                 if not observed.changed:
                     self._timers.hasten(DELIVERIES, watch.key, AGAIN_SECONDS)
-                return observed
+                return observed, False
             case Part.INVOICES:
                 observed = self._observer.look_at_invoices(attempt, watch, sips, origin)
                 if not observed.changed:
                     self._timers.hasten(INVOICES, watch.key, AGAIN_SECONDS)
-                return observed
+                return observed, False
             case _:
                 seen, _row = self._observer.look_at_status(attempt, watch, sips, origin)
-                if seen is None or not seen.changed:
-                    self._watches.hasten_status(watch, AGAIN_SECONDS)
-                return seen
+                if seen is not None and seen.changed:
+                    return seen, False
+                return seen, not self._watches.hasten_status(watch, AGAIN_SECONDS)
 
     def _tell_unrecognized(self, attempt: Attempt, hint_id: str, data: Any) -> None:
         """What SIPS told in a way that nobody knows; under the hint's own id, so that it is told once."""

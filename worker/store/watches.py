@@ -121,8 +121,14 @@ class Watches:
             names = [hints.c.order_id == new.order_id]
             names += [hints.c.transaction_id == new.transaction_id] if new.transaction_id else []
             theirs = select(hints.c.id).where(hints.c.handled_at.is_(None), or_(*names))
-            connection.execute(update(timers).where(timers.c.kind == HINT, timers.c.ref.in_(theirs)).values(due=now()))
-            return _read(connection, watches.c.key == new.key)[0]
+            # The number of claims tells whoever is trying one of them in vain just now.
+            at_once = {"due": now(), "claims": timers.c.claims + 1}
+            connection.execute(update(timers).where(timers.c.kind == HINT, timers.c.ref.in_(theirs)).values(at_once))
+            watch = _read(connection, watches.c.key == new.key)[0]
+            if watch.due is not None:  # whose it is may have been learned now
+                seconds = max(watch.due - watch.read_at, 0.0)
+                hasten_timer(connection, ORDERS, customer_ref(watch.base_url, watch.customer_code), seconds)
+            return watch
 
     def subscribe(self, watch: Watch, wanted: Iterable[Subscription], seconds: float, *, keep: bool = False) -> Watch:
         """Let somebody wait for changes; the first look is made in so many seconds.
@@ -222,12 +228,15 @@ class Watches:
                 watched = and_(watches.c.key.in_(keys), watches.c.due.is_not(None))
                 connection.execute(update(watches).where(watched).values(due=now() + seconds))
 
-    def hasten_status(self, watch: Watch, seconds: float) -> None:
-        """Look at the status of an order in so many seconds, or sooner, where somebody waits for it."""
+    def hasten_status(self, watch: Watch, seconds: float) -> bool:
+        """Look at the status of an order in so many seconds, or sooner, where somebody waits for it; whether anybody does."""
         with self._store.write() as connection:
             later = and_(watches.c.key == watch.key, watches.c.due > now() + seconds)
             if connection.execute(update(watches).where(later).values(due=now() + seconds)).rowcount:
                 hasten_timer(connection, ORDERS, customer_ref(watch.base_url, watch.customer_code), seconds)
+                return True
+            is_watched = and_(watches.c.key == watch.key, watches.c.due.is_not(None))
+            return connection.execute(select(watches.c.key).where(is_watched)).first() is not None
 
     def customer_is(self, watch: Watch, customer_code: str, po_number: str | None) -> Watch:
         """SIPS tells whose order it is, of one whose customer was not known."""

@@ -92,4 +92,4 @@ def test_a_watch_ends_with_what_it_waits_for(subscription: Subscription, known: 
     """Or at its deadline; a status that nobody knows ends nothing."""
     ended = list(intervals.ended(watch(subscription, **known), SETTINGS))
 
-    assert ([(subscription.kind, "shop")] if is_over else []) == ended
+    assert ([subscription] if is_over else []) == ended

@@ -15,8 +15,8 @@ from worker.store.retention import Retention
 from worker.store.schema import events, hints, now, orders, timers, tokens, watches
 from worker.store.timers import Timers
 from worker.store.transitions import SETTLED, Event, State
-from worker.store.watched import Kind, NewWatch, Subscription
-from worker.store.watches import Watches
+from worker.store.watched import Kind, NewWatch, Subscription, customer_ref
+from worker.store.watches import ORDERS, Watches
 
 if TYPE_CHECKING:
     from worker.store.engine import Store
@@ -216,6 +216,19 @@ def test_watches_that_ended_long_ago_go_with_their_facts(store: Store, retention
     ]
     with store.read() as connection:
         assert [unpublished.key] == list(connection.execute(select(events.c.key)).scalars())
+
+
+def test_a_customer_whose_code_is_an_old_orders_number_is_watched_on(store: Store, retention: Retention) -> None:
+    """What the timers of both are about reads alike."""
+    kept = Watches(store)
+    old, watched = kept.open(NewWatch("https://sips.example", "4711")), kept.open(NewWatch("https://sips.example", "5", "4711"))
+    kept.subscribe(watched, [Subscription(Kind.ORDER, "shop", "c1", 4e9)], 0.0)
+    with store.write() as connection:
+        connection.execute(update(watches).where(watches.c.key == old.key).values(ended_at=now() - 401 * DAY))
+
+    assert 1 == retention.delete_watches(ended_for=400 * DAY, limit=10)
+
+    assert [ORDERS] == [*Timers(store).of(customer_ref("https://sips.example", "4711"))]
 
 
 def test_hints_that_were_looked_up_go_when_nobody_tells_them_again(store: Store, retention: Retention) -> None:

@@ -155,12 +155,12 @@ def test_a_watch_lasts_as_long_as_somebody_waits(watches: Watches, store: Store)
     watch = watches.subscribe(watch, [subscription(source="b")], 60.0)
     assert (None, 3) == (watch.ended_at, len(watch.subscriptions))
 
-    assert 1 == watches.unsubscribe(watch.key, [(Kind.ORDER, "a"), (Kind.DELIVERY, "a")])
+    assert 1 == watches.cancel(watch.key, "a", Kind)
     assert read(watches, watch).due is not None
-    assert 1 == watches.unsubscribe(watch.key, [(Kind.ORDER, "b")])
+    assert 1 == watches.end(watch.key, [subscription(Kind.ORDER, "b")])
     watch = read(watches, watch)
     assert (None, None, [DELIVERIES]) == (watch.due, watch.ended_at, [*Timers(store).of(watch.key)])
-    assert 1 == watches.unsubscribe(watch.key, [(Kind.DELIVERY, "b")])
+    assert 1 == watches.cancel(watch.key, "b", [Kind.DELIVERY])
 
     assert read(watches, watch).ended_at is not None
     assert 0 == watches.number()
@@ -177,6 +177,26 @@ def test_a_source_that_asks_again_moves_what_it_asked_for(watches: Watches) -> N
     watch = watches.subscribe(watch, [moved], 60.0)
 
     assert [moved] == list(watch.subscriptions)
+
+
+def test_what_was_asked_for_anew_does_not_end_with_what_it_was(watches: Watches) -> None:
+    """A look that found it at its deadline comes back from SIPS when it has got another one."""
+    watch = watches.subscribe(opened(watches), [subscription()], 60.0)
+    moved = Subscription(Kind.ORDER, "shop", "c2", NEVER)
+    watches.subscribe(watch, [moved], 60.0)
+
+    assert 0 == watches.end(watch.key, [subscription()])
+
+    assert [moved] == list(read(watches, watch).subscriptions)
+
+
+def test_nobody_puts_off_the_look_of_somebody_else(watches: Watches) -> None:
+    """However seldom he wants to look himself."""
+    watch = watches.subscribe(opened(watches), [subscription(source="a")], 60.0)
+
+    watches.subscribe(watch, [Subscription(Kind.ORDER, "b", "c2", NEVER, 86_400.0)], 86_400.0)
+
+    assert 50 < (watches.next_due(URL, "C1") or 0) <= 60
 
 
 def test_the_orders_of_a_customer_are_due_together(watches: Watches, store: Store) -> None:

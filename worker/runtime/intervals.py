@@ -63,11 +63,11 @@ def is_terminal(status: str | None, settings: Settings) -> bool:
     return _is_one_of(status, settings.order_terminal)
 
 
-def ended(watch: Watch, settings: Settings) -> Iterator[tuple[Kind, str]]:
-    """Kind and source of the subscriptions that have what they waited for, or have waited for long enough."""
+def ended(watch: Watch, settings: Settings) -> Iterator[Subscription]:
+    """The subscriptions that have what they waited for, or have waited for long enough."""
     for subscription in watch.subscriptions:
         if subscription.until <= watch.read_at or _has_come(watch, subscription, settings):
-            yield subscription.kind, subscription.source
+            yield subscription
 
 
 def _has_come(watch: Watch, subscription: Subscription, settings: Settings) -> bool:

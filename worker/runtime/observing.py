@@ -100,7 +100,7 @@ class Observer:
         """End those that have what they waited for, or have waited for long enough; whether there were any."""
         ended = list(intervals.ended(watch, self._settings))
         if ended:
-            self._watches.unsubscribe(watch.key, ended)
+            self._watches.end(watch.key, ended)
             log.info(
                 "subscriptions ended",
                 order_id=watch.order_id,

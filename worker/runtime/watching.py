@@ -104,7 +104,7 @@ class Watching:
         """End what the command's source has asked for; how many subscriptions that were, and whether others go on."""
         key = watch_key(self._settings.base_url, order_id)
         kinds = list(Kind) if kind is None else [Kind(kind)]
-        number = self._watches.unsubscribe(key, [(each, self._command.source) for each in kinds])
+        number = self._watches.cancel(key, self._command.source, kinds)
         watch = self._watches.find(key)
         return number, watch is not None and watch.ended_at is None
 
@@ -132,7 +132,7 @@ class Watching:
             intervals.interval(watch, kind, settings, today) if request.interval_seconds is None else request.interval_seconds
         )
         watch = self._watches.subscribe(watch, [wanted], seconds)
-        is_over = (kind, wanted.source) in intervals.ended(watch, settings)
+        is_over = any((one.kind, one.source) == (kind, wanted.source) for one in intervals.ended(watch, settings))
         self._observer.end_subscriptions(watch)
         return WatchState(
             active=not is_over,

@@ -12,6 +12,7 @@ from sqlalchemy import and_, delete, null, or_, select, true, update
 
 from worker.store.schema import events, hints, now, orders, timers, tokens, watches
 from worker.store.transitions import SETTLED
+from worker.store.watches import ORDERS
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
@@ -66,7 +67,8 @@ class Retention:
         with self._store.write() as connection:
             statement = select(watches.c.key).where(watches.c.key.in_(found), wanted).with_for_update(skip_locked=True)
             keys = list(connection.execute(statement).scalars())
-            connection.execute(delete(timers).where(timers.c.ref.in_(keys)))
+            # The timer of a customer whose code is this order's number has the same ref.
+            connection.execute(delete(timers).where(timers.c.ref.in_(keys), timers.c.kind != ORDERS))
             connection.execute(delete(events).where(events.c.key.in_(keys)))
             connection.execute(delete(watches).where(watches.c.key.in_(keys)))
             return len(keys)

@@ -131,7 +131,7 @@ class Watches:
             return watch
 
     def subscribe(self, watch: Watch, wanted: Iterable[Subscription], seconds: float, *, keep: bool = False) -> Watch:
-        """Let somebody wait for changes; the first look is made in so many seconds.
+        """Let somebody wait for changes; the first look is made in so many seconds, or sooner where others wait for it.
 
         Args:
             watch: what of.
@@ -153,19 +153,28 @@ class Watches:
                     else adding.on_conflict_do_update(index_elements=primary, set_=same)
                 )
                 if one.kind is Kind.ORDER:
-                    connection.execute(update(watches).where(watches.c.key == watch.key).values(due=now() + seconds))
+                    due = now() + seconds
+                    sooner = case((watches.c.due < due, watches.c.due), else_=due)  # others may wait for it
+                    connection.execute(update(watches).where(watches.c.key == watch.key).values(due=sooner))
                     hasten_timer(connection, ORDERS, customer_ref(watch.base_url, watch.customer_code), seconds)
                 else:
                     hasten_timer(connection, DELIVERIES, watch.key, seconds)
             connection.execute(update(watches).where(watches.c.key == watch.key).values(ended_at=null()))
             return _read(connection, watches.c.key == watch.key)[0]
 
-    def unsubscribe(self, key: str, ended: Iterable[tuple[Kind, str]]) -> int:
-        """End subscriptions, each of a kind and a source; how many there were. A timer that is set ends with one more look."""
-        pairs = [(str(kind), source) for kind, source in ended]
+    def end(self, key: str, ended: Iterable[Subscription]) -> int:
+        """End subscriptions, but for those that their source has moved meanwhile; how many there were."""
+        columns = (subscriptions.c.kind, subscriptions.c.source, subscriptions.c.command_id)
+        return self._end(key, tuple_(*columns).in_([(str(one.kind), one.source, one.command_id) for one in ended]))
+
+    def cancel(self, key: str, source: str, kinds: Iterable[Kind]) -> int:
+        """End what a source has asked for; how many subscriptions there were."""
+        return self._end(key, and_(subscriptions.c.source == source, subscriptions.c.kind.in_([str(kind) for kind in kinds])))
+
+    def _end(self, key: str, theirs: ColumnElement[bool]) -> int:
+        """A timer that is set ends with one more look."""
         with self._store.write() as connection:
-            theirs = and_(subscriptions.c.key == key, tuple_(subscriptions.c.kind, subscriptions.c.source).in_(pairs))
-            number: int = connection.execute(delete(subscriptions).where(theirs)).rowcount
+            number: int = connection.execute(delete(subscriptions).where(subscriptions.c.key == key, theirs)).rowcount
             kinds = select(subscriptions.c.kind).where(subscriptions.c.key == key).distinct()
             left = set(connection.execute(kinds).scalars())
             ended_at: dict[str, Any] = {} if left else {"ended_at": func.coalesce(watches.c.ended_at, now())}

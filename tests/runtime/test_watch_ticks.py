@@ -11,17 +11,18 @@ from sqlalchemy import update
 from tests.orders import Rows
 from tests.runtime.standins import Client, Recorder, deliver
 from worker.messaging.delivery import Disposition
+from worker.messaging.publisher import UnroutableError
 from worker.messaging.topology import CONTROL, QUERIES, WATCHES
 from worker.runtime import watch_ticks
 from worker.runtime.looks import TRACK_TIMER
 from worker.runtime.ticks import CLAIM_SECONDS, TICK
 from worker.settings import Settings
 from worker.sips.errors import NotFound
-from worker.store.ledger import PUBLISH, Ledger
+from worker.store.ledger import Ledger
 from worker.store.schema import now, subscriptions
 from worker.store.timers import Timers
 from worker.store.watched import Kind, NewWatch, Subscription, customer_ref, watch_key
-from worker.store.watches import DELIVERIES, INVOICES, ORDERS, Watches
+from worker.store.watches import DELIVERIES, INVOICES, ORDERS, TELL, Watches
 
 if TYPE_CHECKING:
     from tests.runtime.standins import Make
@@ -109,7 +110,24 @@ def test_an_order_that_is_as_it_was_is_not_told(store: Store, make: Make) -> Non
         [fact["data"]["sequence"] for fact in told],
     )
     assert [None, {"status": "Open"}, {"status": "Held"}] == previous
-    assert {PUBLISH} & Timers(store).of(watch.key).keys() == set()
+    assert {TELL} & Timers(store).of(watch.key).keys() == set()
+
+
+def test_what_could_not_be_published_is_told_by_its_timer(store: Store, make: Make) -> None:
+    """Under the same id; its own kind of timer, which workers of an earlier release leave alone."""
+    (watch,) = watched(store, "1")
+    refusing = Recorder()
+    refusing.error = UnroutableError("no route")
+    (timer,) = Timers(store).claim(9, lease_seconds=CLAIM_SECONDS)
+    sips = Sips(ordersList=listed(("1", "Open")))
+    make(refusing, sips).execute(deliver(TICK, {"kind": timer.kind, "ref": timer.ref, "claims": timer.claims}, WATCHES))
+    stored = [event.id for event in Watches(store).waiting(watch.key)]
+    Timers(store).start(TELL, watch.key, -1.0)
+
+    facts = run(make, store, TELL, Sips())
+
+    assert ([("1", "Open")], stored) == (statuses(facts), [fact["id"] for fact in facts])
+    assert TELL not in Timers(store).of(watch.key)
 
 
 def test_what_a_list_lacks_is_asked_for_alone(store: Store, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import update
 
-from worker.store.ledger import PUBLISH
 from worker.store.orders import StoredEvent
-from worker.store.schema import events, now
+from worker.store.schema import events, now, timers
 from worker.store.timers import Timers
 from worker.store.watched import Kind, NewWatch, Part, Subscription, customer_ref
-from worker.store.watches import DELIVERIES, ORDERS, PUBLISH_SOON, Watches
+from worker.store.watches import DELIVERIES, ORDERS, PUBLISH_SOON, TELL, Watches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,7 +127,7 @@ def test_what_others_are_about_to_publish_is_left_to_them_with_what_follows(watc
 
     assert ([1], []) == ([event.run for event in first], [event.run for event in second])
     assert [2] == [event.run for event in watches.told(watch.key, [first[0].id])]
-    assert {PUBLISH} == Timers(store).of(watch.key).keys()
+    assert {TELL} == Timers(store).of(watch.key).keys()
     assert [] == list(watches.told(watch.key, ["40000001/2"]))
     assert {} == Timers(store).of(watch.key)
 
@@ -139,12 +138,24 @@ def test_what_somebody_died_over_is_told_by_the_next(watches: Watches, store: St
     observe(watches, watch, "Open")
     with store.write() as connection:
         connection.execute(update(events).values(created_at=now() - PUBLISH_SOON - 1))
-    assert PUBLISH_SOON >= Timers(store).of(watch.key)[PUBLISH]
+    assert PUBLISH_SOON >= Timers(store).of(watch.key)[TELL]
 
     waiting = observe(watches, read(watches, watch), "Confirmed").waiting
 
     assert [1, 2] == [event.run for event in waiting]
     assert [1, 2] == [event.run for event in watches.waiting(watch.key)]
+
+
+def test_what_somebody_died_over_does_not_wait_for_the_last_of_many_changes(watches: Watches, store: Store) -> None:
+    """Each within the time that the one before is left to whoever stored it."""
+    watch = opened(watches)
+    observe(watches, watch, "Open")
+    with store.write() as connection:
+        connection.execute(update(timers).values(due=timers.c.due - 9))
+
+    observe(watches, read(watches, watch), "Confirmed")
+
+    assert Timers(store).of(watch.key)[TELL] <= PUBLISH_SOON - 9
 
 
 def test_a_watch_lasts_as_long_as_somebody_waits(watches: Watches, store: Store) -> None:

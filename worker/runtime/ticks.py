@@ -164,10 +164,8 @@ class Ticks:
     def _say_waiting(self, attempt: Attempt, key: str) -> bool:
         """Say what was stored of an order and is not known to be published; whether there was something."""
         order = self._ledger.find(key)
-        if order is None:
-            return self._watch_ticks.tell_waiting(attempt, key)
         waiting = [event for event in self._ledger.events(key) if not event.published]
-        if not waiting:
+        if order is None or not waiting:
             return False
         self._say(attempt, order, waiting)
         return True

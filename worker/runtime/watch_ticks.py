@@ -16,7 +16,7 @@ from worker.sips import SipsError
 from worker.sips.errors import NotFound, PathUnconfirmed, Rejected, UnsafePath
 from worker.store.transitions import State
 from worker.store.watched import Kind, Subscription
-from worker.store.watches import DELIVERIES, HINT, INVOICES, ORDERS
+from worker.store.watches import DELIVERIES, HINT, INVOICES, ORDERS, TELL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +77,7 @@ class WatchTicks:
         self._settings = settings
         self._random = random.Random()  # noqa: S311 - jitter, no secret
         self._kinds = {TRACK_TIMER: self._track, ORDERS: self._orders, DELIVERIES: self._deliveries, INVOICES: self._invoices}
-        self._kinds |= {HINT: hints.again, **daily.kinds}
+        self._kinds |= {TELL: self._tell, HINT: hints.again, **daily.kinds}
 
     def knows(self, kind: str) -> bool:
         """Whether a kind of timer is one of these."""
@@ -101,13 +101,11 @@ class WatchTicks:
             return True
         return not isinstance(error, NOT_THERE) and (watch is None or self._is_young(watch))
 
-    def tell_waiting(self, attempt: Attempt, key: str) -> bool:
-        """Publish what was said of a watch and is not known to be published; whether there was something."""
-        watch, waiting = self._watches.find(key), self._watches.waiting(key)
-        if watch is None or not waiting:
-            return False
-        self._observer.tell(attempt, watch, waiting)
-        return True
+    def _tell(self, attempt: Attempt, key: str, _sips: Sips) -> None:
+        """Publish what was said of an order and is not known to be published."""
+        watch, waiting = self._find(attempt, key), self._watches.waiting(key)
+        if watch is not None:
+            self._observer.tell(attempt, watch, waiting)
 
     def _track(self, _attempt: Attempt, key: str, _sips: Sips) -> None:
         order = self._ledger.find(key)

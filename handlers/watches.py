@@ -6,10 +6,10 @@ from typing import Literal
 
 from handlers.orders import ListedOrder
 from worker.messaging.topology import CONTROL, QUERIES
-from worker.runtime.payload import Id, Identity, Payload, Result
+from worker.runtime.payload import Identity, Payload, Result
 from worker.runtime.readings import Delivery  # noqa: TC001 - pydantic reads it
 from worker.runtime.registry import command
-from worker.runtime.watching import TrackRequest, Watching, WatchState
+from worker.runtime.watching import OrderId, TrackRequest, Watching, WatchState
 from worker.sips import Sips
 
 
@@ -49,7 +49,7 @@ def track_deliveries(request: TrackRequest, sips: Sips, watching: Watching) -> T
 class WatchReference(Payload):
     """Which watch is not wanted any more; without a kind both of the order's."""
 
-    order_id: Id
+    order_id: OrderId
     kind: Literal["order", "delivery"] | None = None
 
     def identity(self) -> Identity:

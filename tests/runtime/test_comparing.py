@@ -22,11 +22,11 @@ from worker.runtime.watch_ticks import SINGLY
 from worker.settings import Settings
 from worker.sips import OPERATIONS, Answer, Deadline, Sips
 from worker.sips.errors import NotFound, PathUnconfirmed, Rejected, ServerFault
-from worker.store.ledger import PUBLISH, Ledger
+from worker.store.ledger import Ledger
 from worker.store.open_orders import COMPARE, DAILY
 from worker.store.timers import Timer, Timers
 from worker.store.watched import Kind, NewWatch, Part, Subscription, customer_ref, watch_key
-from worker.store.watches import DELIVERIES, INVOICES, Watches
+from worker.store.watches import DELIVERIES, INVOICES, TELL, Watches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,7 +165,7 @@ def test_an_order_that_nobody_watched_is_known_from_then_on(
         compared.after,
     )
     assert [(1, "sips.order.status_changed", None, {"status": "Confirmed"}, "poll")] == told(store, "1")
-    assert {PUBLISH, DELIVERIES, INVOICES} == set(timers.of(watch_key(URL, "1")))
+    assert {TELL, DELIVERIES, INVOICES} == set(timers.of(watch_key(URL, "1")))
     (fact,) = Ledger(store).events(watch_key(URL, "1"))
     event = orjson.loads(fact.body)
     assert (False, "cor-c-1", "c-1", "shop", CUSTOMER) == (
@@ -200,13 +200,13 @@ def test_a_watch_that_ended_is_compared_as_well(
     order = rows.confirmed("c-1", "1")
     compare(Listing(o1="Open"))
     watch = watches.subscribe(watched(watches, order), [Subscription(Kind.DELIVERY, "crm", "t-1", 9e9)], 60.0)
-    watches.unsubscribe(watch.key, [(Kind.DELIVERY, "crm")])
+    watches.cancel(watch.key, "crm", [Kind.DELIVERY])
     timers.stop(Timer(INVOICES, watch.key, 0))
 
     compare(Listing(o1="Invoiced"))
 
     assert (2, "sips.order.status_changed", {"status": "Open"}, {"status": "Invoiced"}, "poll") == told(store, "1")[-1]
-    assert {PUBLISH, DELIVERIES, INVOICES} == set(timers.of(watch.key))
+    assert {TELL, DELIVERIES, INVOICES} == set(timers.of(watch.key))
 
 
 def test_what_is_looked_at_anyway_is_not_hastened(
@@ -225,7 +225,7 @@ def test_what_is_looked_at_anyway_is_not_hastened(
 
     assert 0 < timers.of(watch_key(URL, "1"))[DELIVERIES]
     assert timers.of(watch_key(URL, "1"))[INVOICES] <= 0
-    assert {PUBLISH} == set(timers.of(watch_key(URL, "2")))
+    assert {TELL} == set(timers.of(watch_key(URL, "2")))
 
 
 def settle(watches: Watches, order: Order) -> None:
@@ -430,7 +430,7 @@ def test_the_missed_facts_are_published_in_their_sequence(rows: Rows, store: Sto
     tick(make, timers, client, COMPARE, customer_ref(URL, CUSTOMER))
 
     published: list[dict[str, Any]] = []
-    for kind in (PUBLISH, DELIVERIES, INVOICES, PUBLISH):
+    for kind in (TELL, DELIVERIES, INVOICES, TELL):
         published += tick(make, timers, client, kind, key)[0].outcomes
 
     assert [

@@ -87,7 +87,7 @@ def test_a_change_that_sips_tells_of_before_it_shows_it_is_told_though_nobody_wa
     """The hint itself is tried once more; where somebody watches, the next look is near."""
     Rows(Ledger(store), URL).confirmed("c1", "40000001")
     fields = {"type": "OU", "id": "40000001"}
-    before, after = (Sips(ordersList=listed(("40000001", status)), invoicesList={"invoiceList": []}) for status in ("Open", "Held"))
+    before, after = (Sips(ordersList=listed(("40000001", status))) for status in ("Open", "Held"))
     assert [("40000001", "Open")] == statuses(told(make, before, **fields))
     with store.write() as connection:
         connection.execute(delete(hints))

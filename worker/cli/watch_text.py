@@ -11,9 +11,8 @@ from worker.cli import columns
 from worker.runtime import intervals
 from worker.runtime.order_words import duration, printable, rfc3339
 from worker.runtime.timeline import Moment
-from worker.store.ledger import PUBLISH
 from worker.store.watched import Part
-from worker.store.watches import DELIVERIES, INVOICES, ORDERS
+from worker.store.watches import DELIVERIES, INVOICES, ORDERS, TELL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -41,7 +40,7 @@ _LOOKS = {
     ORDERS: "its status is looked at, with the other orders of its customer",
     DELIVERIES: "its deliveries are looked at",
     INVOICES: "its invoices are looked at",
-    PUBLISH: "what was said of it and may not have reached RabbitMQ is published again, under the same id",
+    TELL: "what was said of it and may not have reached RabbitMQ is published again, under the same id",
 }
 
 #: Seconds that a look may be late before it is said.
@@ -226,7 +225,7 @@ def _hint(at: float, kept: StoredHint) -> Moment:
 
 def outlook(watch: Watch, timers: Mapping[str, float]) -> Iterator[str]:
     """What happens next and when, and what a person can do."""
-    expected = _looks(watch, timers) + ([(timers[PUBLISH], _LOOKS[PUBLISH])] if PUBLISH in timers else [])
+    expected = _looks(watch, timers) + ([(timers[TELL], _LOOKS[TELL])] if TELL in timers else [])
     for number, (seconds, what) in enumerate(sorted(expected)):
         late = f" (due for {duration(-seconds)}: is a worker running?)" if seconds < -_LATE_SECONDS else ""
         yield f"{_title('next', number)}{rfc3339(watch.read_at + seconds):<20}  {what}{late}"

@@ -117,7 +117,7 @@ def cancel(text: str, kind: str | None, source: str | None, *, yes: bool) -> Non
         rest = f"{left} of others stay" if left else "nobody waits for the order then"
         click.echo(f"{click.style('then', bold=True)}   {'this ends' if len(wanted) == 1 else 'these end'}; {rest}\n")
         go_on(yes=yes)
-        number = Watches(store).unsubscribe(watch.key, [(each.kind, each.source) for each in wanted])
+        number = Watches(store).end(watch.key, wanted)
     click.echo(f"ended {number}")
 
 

@@ -9,9 +9,8 @@ from worker.runtime import intervals, readings
 from worker.runtime.watch_events import of_order
 from worker.runtime.watch_ticks import SINGLY, since
 from worker.sips import SipsError
-from worker.store.ledger import PUBLISH
 from worker.store.watched import Kind
-from worker.store.watches import DELIVERIES, INVOICES
+from worker.store.watches import DELIVERIES, INVOICES, TELL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -162,7 +161,7 @@ class Comparing:
             observed = None if watch.key in are_same else self._observations.status(watch, row)
             if observed is not None and observed.changed:
                 compared.changed.append(Changed(watch, observed.watch.status))
-        self._timers.hasten_all(PUBLISH, {watch.key: 0.0 for watch, _status in compared.changed})
+        self._timers.hasten_all(TELL, {watch.key: 0.0 for watch, _status in compared.changed})
 
     def _is_settled(self, watch: Watch) -> bool:
         """Whether an order whose status is no end is delivered and invoiced: SIPS' own word for its end is not known."""

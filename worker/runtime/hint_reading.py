@@ -16,6 +16,7 @@ from worker.messaging.topology import WEBHOOKS
 from worker.runtime import history, poison, problems
 from worker.runtime.hints import HINT
 from worker.runtime.looks import LOOK_TIMER, QUEUED_TIMER
+from worker.runtime.readings import order_number
 from worker.runtime.watch_events import Origin, of_order
 from worker.runtime.watching import watch_of_order_id
 from worker.sips import Deadline, Sips, SipsError
@@ -222,7 +223,7 @@ def _read(hint_id: str, data: Any) -> Hint:
     return Hint(
         id=hint_id,
         event_type=event_type,
-        order_id=given.get("reference2") or (str(int(number)) if number.isdecimal() else event_id),
+        order_id=order_number(given.get("reference2") or (number if number.isdecimal() else event_id)),
         po_number=given.get("reference", ""),
         transaction_id=given.get("reference3", ""),
         time=given.get("time", ""),

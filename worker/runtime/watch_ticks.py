@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from worker.sips import Sips
     from worker.sips.models import OrderRow
     from worker.store.ledger import Ledger
-    from worker.store.watched import Observed, Watch
+    from worker.store.watched import Watch
     from worker.store.watches import Watches
 
 __all__ = ["WatchTicks", "since"]
@@ -123,24 +123,36 @@ class WatchTicks:
             return self._settings.watch_far_seconds  # of another SIPS; a worker for that one may be there again
         within = self._settings.watch_seconds * TOGETHER_SHARE
         due = self._watches.of_customer(base_url, customer, within=within, limit=BATCH)
-        if due:
-            self._look_at(attempt, due, customer, sips)
+        least = self._look_at(attempt, due, customer, sips) if due else 0.0
         seconds = self._watches.next_due(base_url, customer)
-        return None if seconds is None else max(seconds, 0.0)
+        return None if seconds is None else max(seconds, least)
 
-    def _look_at(self, attempt: Attempt, due: Sequence[Watch], customer: str, sips: Sips) -> None:
-        """One call for all of them, and a few for those that its answer lacks: cut off, dated otherwise, or not listed yet."""
+    def _look_at(self, attempt: Attempt, due: Sequence[Watch], customer: str, sips: Sips) -> float:
+        """One call for all of them, and a few for those that its answer lacks: cut off, dated otherwise, or not listed yet.
+
+        Returns:
+            Seconds that SIPS asks to wait before it is asked again.
+        """
         attempt.identity = type(attempt.identity)(customer_code=customer or None)
-        listed = readings.orders(sips, customer, since(due, self._settings)) if customer else {}
+        try:
+            listed = readings.orders(sips, customer, since(due, self._settings)) if customer else {}
+        except SipsError:
+            for watch in due:
+                self._observer.end_subscriptions(watch)  # a deadline does not wait for SIPS
+            raise
         same, again, jitter = [], {}, self._jittered(1.0)
-        singly = SINGLY
+        singly, least = SINGLY, 0.0
         for watch in due:
             row = listed.get(watch.order_id)
             if row is None:
                 if singly == 0:
                     continue  # still due: the next tick has it
                 singly -= 1
-                row = readings.order(sips, watch.order_id)
+                try:
+                    row = readings.order(sips, watch.order_id)
+                except SipsError as error:  # of this order maybe: it goes behind the others, which must not wait for it
+                    attempt.error = f"{error.code}: {error} (order {watch.order_id})"
+                    singly, least = 0, error.retry_after or 0.0
             if row is not None and row.orderStatus == watch.status and watch.customer_code:
                 same.append(watch)
                 seen = watch
@@ -149,6 +161,7 @@ class WatchTicks:
             if not self._observer.end_subscriptions(seen) or self._is_watched(seen.key):
                 again[watch.key] = intervals.interval(seen, Kind.ORDER, self._settings, self._today()) * jitter
         self._watches.looked(same, again)
+        return least
 
     def _seen(self, attempt: Attempt, watch: Watch, row: OrderRow | None) -> Watch:
         observed = self._observer.status(attempt, watch, row) if row is not None else None
@@ -185,8 +198,11 @@ class WatchTicks:
             return None
         if watch.base_url != self._settings.base_url:
             return self._settings.watch_far_seconds
-        observed = self._observer.look_at_invoices(attempt, watch, sips)
-        is_expected = self._is_over(observed.watch) and not _has_invoice(observed)
+        try:
+            watch = self._observer.look_at_invoices(attempt, watch, sips).watch
+        except NOT_THERE as error:  # yet, as far as can be told
+            attempt.error = f"{error.code}: {error}"
+        is_expected = self._is_over(watch) and not _has_invoice(watch)
         return self._jittered(self._settings.watch_far_seconds) if is_expected and self._is_young(watch) else None
 
     def _is_over(self, watch: Watch) -> bool:
@@ -222,5 +238,5 @@ def since(watches: Sequence[Watch], settings: Settings) -> date | None:
     return datetime.fromtimestamp(first, settings.time_zone).date() - DATED_BEFORE
 
 
-def _has_invoice(observed: Observed) -> bool:
-    return (observed.watch.invoices or "[]") != "[]"
+def _has_invoice(watch: Watch) -> bool:
+    return (watch.invoices or "[]") != "[]"

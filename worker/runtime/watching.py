@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, Field
 
 from worker.runtime import intervals, readings
 from worker.runtime.payload import Id, Identity, Payload, Result, Text
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from worker.store.watched import NewWatch, Watch
     from worker.store.watches import Watches
 
-__all__ = ["TrackRequest", "WatchState", "Watching", "watch_of_order_id"]
+__all__ = ["OrderId", "TrackRequest", "WatchState", "Watching", "watch_of_order_id"]
 
 #: Shortest interval that a command may ask for, in seconds; SIPS' limits are not known.
 SHORTEST = 30
@@ -36,16 +36,27 @@ SHORTEST = 30
 MAX_WORDS = 50
 
 
+def _in_utc(deadline: datetime) -> datetime:
+    try:
+        return deadline.astimezone(UTC).replace(microsecond=0)
+    except OverflowError:
+        raise ValueError("must lie in the years 1 to 9999 of UTC") from None
+
+
+#: An order's id; one order has one watch, however its id is spelled.
+OrderId = Annotated[Id, AfterValidator(readings.order_number)]
+
+
 class TrackRequest(Payload):
     """The order to look at; with `watch` it is looked at again until `deadline` or a status of `terminalStatuses`.
 
     Without an interval it is looked at often around the expected day of delivery, and seldom on others.
     """
 
-    order_id: Id
+    order_id: OrderId
     watch: bool = False
     interval_seconds: Annotated[float, Field(ge=SHORTEST, le=86_400)] | None = None
-    deadline: AwareDatetime | None = None
+    deadline: Annotated[AwareDatetime, AfterValidator(_in_utc)] | None = None
     terminal_statuses: Annotated[list[Text], Field(min_length=1, max_length=MAX_WORDS)] | None = None
 
     def identity(self) -> Identity:

@@ -194,7 +194,7 @@ def test_everything_that_is_known_is_shown(
 
 def test_an_order_that_nobody_waits_for_is_shown(followed: Watch, watches: Watches, sips_worker: CommandLine) -> None:
     """With the way to have it watched again."""
-    watches.unsubscribe(followed.key, [(each.kind, each.source) for each in followed.subscriptions])
+    watches.end(followed.key, followed.subscriptions)
 
     shown = sips_worker.run("watches", "show", "40000007").squeezed()
 
@@ -308,7 +308,7 @@ def test_explain_tells_that_an_order_is_watched(followed: Watch, watches: Watche
     more = "`sips-worker watches show 40000007` tells more"
     assert f"watched for crm, shop; its status is Confirmed: {more}" in sips_worker.run("explain", "c-1").squeezed()
 
-    watches.unsubscribe(followed.key, [(each.kind, each.source) for each in followed.subscriptions])
+    watches.end(followed.key, followed.subscriptions)
     assert f"watched by nobody now; its status is Confirmed: {more}" in sips_worker.run("explain", "c-1").squeezed()
 
     rows.confirmed("c-2", "40000008")

@@ -7,14 +7,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, LargeBinary, MetaData, Table, Text, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 if TYPE_CHECKING:
+    from sqlalchemy import ScalarSelect
     from sqlalchemy.sql.compiler import SQLCompiler
 
-__all__ = ["controls", "events", "hints", "metadata", "now", "orders", "store", "subscriptions", "timers", "tokens", "watches"]
+__all__ = [
+    "controls",
+    "events",
+    "hints",
+    "metadata",
+    "moment",
+    "now",
+    "orders",
+    "store",
+    "subscriptions",
+    "timers",
+    "tokens",
+    "watches",
+]
 
 metadata = MetaData()
 
@@ -208,3 +222,11 @@ def _sqlite(_element: now, _compiler: SQLCompiler, **_: Any) -> str:
 @compiles(now, "postgresql")
 def _postgresql(_element: now, _compiler: SQLCompiler, **_: Any) -> str:
     return "extract(epoch from clock_timestamp())::double precision"
+
+
+def moment() -> ScalarSelect[float]:
+    """The same, read once for a whole statement.
+
+    PostgreSQL looks nothing up in an index by `now()`, which is another time for each row that it passes.
+    """
+    return select(now()).scalar_subquery()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Double, and_, bindparam, case, delete, func, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from worker.store.schema import now, timers
+from worker.store.schema import moment, now, timers
 from worker.store.statements import Statement, Work
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Timers:
     def late(self, seconds: float) -> tuple[int, float]:
         """How many timers have been due for more than so many seconds, and for how long the oldest of them."""
         late = now() - timers.c.due
-        statement = select(func.count(), func.max(late)).where(timers.c.due < now() - seconds)
+        statement = select(func.count(), func.max(late)).where(timers.c.due < moment() - seconds)
         with self._store.read() as connection:
             number, longest = connection.execute(statement).one()
         return number, longest or 0.0
@@ -136,7 +136,7 @@ def _claiming(limit: int, lease_seconds: float) -> ReturningUpdate[tuple[str, st
     # A common table expression, as PostgreSQL may run a subquery more than once and so go over the limit.
     due = (
         select(timers.c.kind, timers.c.ref)
-        .where(timers.c.due <= now())
+        .where(timers.c.due <= moment())
         .order_by(timers.c.due)
         .limit(limit)
         .with_for_update(skip_locked=True)

@@ -15,7 +15,7 @@ from sqlalchemy import Double, and_, bindparam, case, delete, func, insert, null
 from sqlalchemy.dialects import postgresql, sqlite
 
 from worker.store.orders import StoredEvent
-from worker.store.schema import events, hints, now, subscriptions, timers, watches
+from worker.store.schema import events, hints, moment, now, subscriptions, timers, watches
 from worker.store.statements import Statement, Work
 from worker.store.timers import hasten_timer
 from worker.store.watched import Kind, Observed, Part, Subscription, Watch, customer_ref
@@ -97,7 +97,7 @@ class Watches:
         """Those whose status is to be looked at within so many seconds, the first due first."""
         theirs = and_(watches.c.base_url == base_url, watches.c.customer_code == customer_code)
         with self._store.read() as connection:
-            return _read(connection, and_(theirs, watches.c.due <= now() + within), order=watches.c.due, limit=limit)
+            return _read(connection, and_(theirs, watches.c.due <= moment() + within), order=watches.c.due, limit=limit)
 
     def next_due(self, base_url: str, customer_code: str) -> float | None:
         """Seconds until the next look at the status of a customer's orders; None = nobody waits for one."""

@@ -57,6 +57,20 @@ def test_a_hint_of_no_known_order_is_tried_as_often_as_it_is_young(store: Store,
     assert age * 0.9 < Timers(store).of("h1")[HINT] < age * 1.1
 
 
+def test_a_hint_that_names_no_order_is_told_as_it_came(store: Store, make: Make) -> None:
+    """Of a known type as well: somebody may make sense of it."""
+    (event,) = told(make, Sips(), type="OU", status="confirmed")
+
+    assert ("sips.webhook.unrecognized", "h1", {"type": "OU", "status": "confirmed"}) == (
+        event["type"],
+        event["id"],
+        event["data"]["fields"],
+    )
+    kept = Hints(store).find("h1")
+    assert kept
+    assert kept.is_handled
+
+
 def test_a_hint_that_sips_did_not_answer_is_tried_again_soon(store: Store, make: Make) -> None:
     """However long it had waited for its order."""
 

@@ -118,6 +118,39 @@ def test_rows_of_another_order_are_not_told(store: Store, make: Make) -> None:
     assert ["0040000001-001"] == [fact["data"]["invoiceNumber"] for fact in invoices]
 
 
+def test_rows_of_one_number_or_of_none_are_told_apart(store: Store, make: Make) -> None:
+    """In whichever sequence SIPS lists them: the watch lasts until all have come to their end."""
+    (watch,) = watched(store, "1", kind=Kind.DELIVERY)
+    done, open_ = {"deliveryStatus": "Completed"}, {"deliveryStatus": "Pending"}
+    told = []
+    for rows in (
+        [open_, done, open_ | {"shipmentNumber": 1}, done | {"shipmentNumber": 1}],
+        [done | {"shipmentNumber": 1}, open_ | {"shipmentNumber": 1}, done, open_],
+        [done, done, done | {"shipmentNumber": 1}, done | {"shipmentNumber": 1}],
+    ):
+        Timers(store).start(DELIVERIES, watch.key, -1.0)
+        told.append(run(make, store, DELIVERIES, Sips(deliveryDetails={"deliveryList": rows})))
+
+    assert [6, 0, 4] == [len(facts) for facts in told]
+    assert [None, None, None, 1, 1, 1] == [fact["data"]["shipmentNumber"] for fact in told[0]]
+    assert DELIVERIES not in Timers(store).of(watch.key)
+
+
+def test_a_fact_of_an_invoice_fits_a_message(store: Store, make: Make) -> None:
+    """However long SIPS' texts are, and without what no other store takes."""
+    (watch,) = watched(store, "1")
+    Timers(store).start(INVOICES, watch.key, -1.0)
+    head = {"invoiceNumber": "1-1\0", "paymentStatus": "x" * 100_000, "invoiceTotal": 1.5}
+
+    (fact,) = run(make, store, INVOICES, Sips(invoicesList={"invoiceList": [head]}))
+
+    assert ("1-1", 200, 1.5) == (
+        fact["data"]["invoiceNumber"],
+        len(fact["data"]["current"]["paymentStatus"]),
+        fact["data"]["current"]["invoiceTotal"],
+    )
+
+
 def test_an_invoice_that_sips_does_not_know_yet_is_asked_for_again(store: Store, make: Make) -> None:
     """Where the order has come to its end; but not for ever."""
     (watch,) = watched(store, "1")

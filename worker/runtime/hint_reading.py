@@ -118,7 +118,7 @@ class HintReading:
             attempt.outcome = "repeated"
             return
         hint = _read(command.id, command.data)
-        if hint.event_type not in PARTS:
+        if hint.event_type not in PARTS or not _names_an_order(hint):
             self._tell_unrecognized(attempt, command.id, command.data)
         seconds = self._take(attempt, hint, 0.0, Sips(self._client, Deadline.after(self._settings.sips_call_seconds)))
         if seconds is not None:
@@ -146,7 +146,7 @@ class HintReading:
         attempt.sips, attempt.order_id = sips, hint.order_id or None
         watch = self._match(hint)
         if watch is None:
-            if not any((hint.order_id, hint.po_number, hint.transaction_id)):
+            if not _names_an_order(hint):
                 self._hints.handled(hint)  # it names nothing that could ever be known
                 return None
             attempt.outcome = "kept"
@@ -212,6 +212,10 @@ class HintReading:
         told = {name: known[name] for name in ("fields", "body", "bodyBase64") if name in known}
         context = events.EventContext(environment=self._settings.sips_environment)
         self._endings.publish(attempt, events.event(UNRECOGNIZED, hint_id, told, context))
+
+
+def _names_an_order(hint: Hint) -> bool:
+    return any((hint.order_id, hint.po_number, hint.transaction_id))
 
 
 def _read(hint_id: str, data: Any) -> Hint:

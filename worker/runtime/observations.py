@@ -5,6 +5,7 @@ What SIPS' API says is the truth, also where it goes back; what it does not list
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import orjson
@@ -65,7 +66,7 @@ class Observations:
 
     def deliveries(self, watch: Watch, rows: Sequence[Delivery], origin: Origin = POLL) -> Observed:
         """The deliveries of one order."""
-        found = {_number(row): _state(row) for row in rows}
+        found = _by_number(rows)
 
         def merged(known: Watch) -> dict[str, State]:
             return dict(sorted((intervals.shipments(known) | found).items()))
@@ -88,8 +89,7 @@ class Observations:
 
     def invoices(self, watch: Watch, rows: Sequence[InvoiceHead], origin: Origin = POLL) -> Observed:
         """The invoices of one order."""
-        heads = {_text(head.invoice_number) or "": head for head in rows}
-        heads.pop("", None)
+        heads = {head.invoice_number: head for row in rows if (head := _short(row)).invoice_number}
 
         def merged(known: Watch) -> str:
             return orjson.dumps(sorted(_numbers(known) | heads.keys())).decode()
@@ -104,8 +104,15 @@ class Observations:
         return state is not None and intervals.is_completed(state["status"], self._settings)
 
 
-def _number(row: Delivery) -> str:
-    return "" if row.shipment_number is None else str(row.shipment_number)
+def _by_number(rows: Sequence[Delivery]) -> dict[str, State]:
+    """Of several rows with one number, or none, the second one is `1/2`, and so on: whichever SIPS lists first."""
+    found: dict[str, State] = {}
+    times: Counter[str] = Counter()
+    for row in sorted(rows, key=lambda row: orjson.dumps(_state(row))):
+        number = "" if row.shipment_number is None else str(row.shipment_number)
+        times[number] += 1
+        found[number if times[number] == 1 else f"{number}/{times[number]}"] = _state(row)
+    return dict(sorted(found.items()))
 
 
 def _state(row: Delivery) -> State:
@@ -114,6 +121,11 @@ def _state(row: Delivery) -> State:
         "expectedDeliveryDate": _text(row.expected_delivery_date),
         "deliveredDate": _text(row.delivered_date),
     }
+
+
+def _short(head: InvoiceHead) -> InvoiceHead:
+    """With texts as they are kept: a fact has to fit a message."""
+    return head.model_copy(update={name: _text(value) for name, value in head if isinstance(value, str)})
 
 
 def _numbers(watch: Watch) -> set[str]:

@@ -98,7 +98,8 @@ class FactVoice:
         done = set(completed)
         for number, current in now.items():
             if known.get(number) != current:
-                about = {"shipmentNumber": int(number) if number.isdecimal() else None}
+                shown = number.partition("/")[0]
+                about = {"shipmentNumber": int(shown) if shown.isdecimal() else None}
                 changes.append((DELIVERY_CHANGED, known.get(number), current, about))
                 changes += [(COMPLETED, known.get(number), current, about)] if number in done else []
         return self._said(before, origin, seen_at, changes)

@@ -22,11 +22,12 @@ from worker.runtime.watch_ticks import SINGLY
 from worker.settings import Settings
 from worker.sips import OPERATIONS, Answer, Deadline, Sips
 from worker.sips.errors import NotFound, PathUnconfirmed, Rejected, ServerFault
+from worker.store.facts import TELL
 from worker.store.ledger import Ledger
 from worker.store.open_orders import COMPARE, DAILY
 from worker.store.timers import Timer, Timers
 from worker.store.watched import Kind, NewWatch, Part, Subscription, customer_ref, watch_key
-from worker.store.watches import DELIVERIES, INVOICES, TELL, Watches
+from worker.store.watches import DELIVERIES, INVOICES, Watches
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,11 +18,12 @@ from worker.runtime.looks import TRACK_TIMER
 from worker.runtime.ticks import CLAIM_SECONDS, TICK
 from worker.settings import Settings
 from worker.sips.errors import NotFound
+from worker.store.facts import TELL
 from worker.store.ledger import Ledger
 from worker.store.schema import now, subscriptions
 from worker.store.timers import Timers
 from worker.store.watched import Kind, NewWatch, Subscription, customer_ref, watch_key
-from worker.store.watches import DELIVERIES, INVOICES, ORDERS, TELL, Watches
+from worker.store.watches import DELIVERIES, INVOICES, ORDERS, Watches
 
 if TYPE_CHECKING:
     from tests.runtime.standins import Make

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import update
 
+from worker.store.facts import PUBLISH_SOON, TELL
 from worker.store.orders import StoredEvent
 from worker.store.schema import events, now, timers
 from worker.store.timers import Timers
 from worker.store.watched import Kind, NewWatch, Part, Subscription, customer_ref
-from worker.store.watches import DELIVERIES, ORDERS, PUBLISH_SOON, TELL, Watches
+from worker.store.watches import DELIVERIES, ORDERS, Watches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,8 +11,9 @@ from worker.cli import columns
 from worker.runtime import intervals
 from worker.runtime.order_words import duration, printable, rfc3339
 from worker.runtime.timeline import Moment
+from worker.store.facts import TELL
 from worker.store.watched import Part
-from worker.store.watches import DELIVERIES, INVOICES, ORDERS, TELL
+from worker.store.watches import DELIVERIES, INVOICES, ORDERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

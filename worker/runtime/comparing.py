@@ -9,8 +9,9 @@ from worker.runtime import intervals, readings
 from worker.runtime.watch_events import of_order
 from worker.runtime.watch_ticks import SINGLY, since
 from worker.sips import SipsError
+from worker.store.facts import TELL
 from worker.store.watched import Kind
-from worker.store.watches import DELIVERIES, INVOICES, TELL
+from worker.store.watches import DELIVERIES, INVOICES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

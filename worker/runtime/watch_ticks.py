@@ -14,9 +14,10 @@ from worker.runtime.looks import TRACK_TIMER
 from worker.runtime.watch_events import of_order
 from worker.sips import SipsError
 from worker.sips.errors import NotFound, PathUnconfirmed, Rejected, UnsafePath
+from worker.store.facts import TELL
 from worker.store.transitions import State
 from worker.store.watched import Kind, Subscription
-from worker.store.watches import DELIVERIES, HINT, INVOICES, ORDERS, TELL
+from worker.store.watches import DELIVERIES, HINT, INVOICES, ORDERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

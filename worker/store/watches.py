@@ -11,11 +11,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import Double, and_, bindparam, case, delete, func, insert, null, or_, select, tuple_, update
+from sqlalchemy import Double, and_, bindparam, case, delete, func, null, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from worker.store.orders import StoredEvent
-from worker.store.schema import events, hints, moment, now, subscriptions, timers, watches
+from worker.store import watch_rows
+from worker.store.facts import mark_told, store_facts, unpublished
+from worker.store.schema import hints, moment, now, subscriptions, timers, watches
 from worker.store.statements import Statement, Work
 from worker.store.timers import hasten_timer
 from worker.store.watched import Kind, Observed, Part, Subscription, Watch, customer_ref
@@ -23,34 +24,16 @@ from worker.store.watched import Kind, Observed, Part, Subscription, Watch, cust
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from sqlalchemy import ColumnElement, Connection, Dialect, Row
+    from sqlalchemy import ColumnElement, Dialect
 
     from worker.store.engine import Store
+    from worker.store.orders import StoredEvent
     from worker.store.watched import NewWatch
 
-__all__ = ["DELIVERIES", "HINT", "INVOICES", "ORDERS", "TELL", "Watches"]
+__all__ = ["DELIVERIES", "HINT", "INVOICES", "ORDERS", "Watches"]
 
 #: Kinds of timers: the status of a customer's orders, the deliveries and the invoices of one order, a hint of no known order.
 ORDERS, DELIVERIES, INVOICES, HINT = "orders", "deliveries", "invoices", "hint"
-
-#: ... and what was said of one order and may not be published. Not the ledger's kind: workers of an earlier release would find
-#: no order in the ledger, and end the timer.
-TELL = "tell"
-
-#: Seconds in which whoever stored a fact publishes it; then somebody else does.
-PUBLISH_SOON = 10.0
-
-_COLUMNS = [name for name in Watch.__slots__ if name not in {"read_at", "subscriptions"}]
-_ROW = (*(watches.c[name] for name in _COLUMNS), now().label("read_at"))
-_SUBSCRIBED = [subscriptions.c[name] for name in ("kind", "source", "command_id", "until", "interval", "terminal")]
-
-#: One order with its subscriptions, in one statement, as every look begins with it.
-_FINDING = (
-    select(*_ROW, *_SUBSCRIBED)
-    .select_from(watches.outerjoin(subscriptions, subscriptions.c.key == watches.c.key))
-    .where(watches.c.key == bindparam("its_key"))
-    .order_by(subscriptions.c.created_at)
-)
 
 
 class Watches:
@@ -62,17 +45,12 @@ class Watches:
     def find(self, key: str) -> Watch | None:
         """What is known of an order, with its subscriptions; `read_at` is from before any call that is made now."""
         with self._store.read() as connection:
-            rows = connection.execute(_FINDING, {"its_key": key}).all()
-        if not rows:
-            return None
-        theirs = tuple(_subscription(row) for row in rows if row.kind is not None)
-        known: dict[str, Any] = {name: getattr(rows[0], name) for name in (*_COLUMNS, "read_at")}
-        return Watch(**known, subscriptions=theirs)
+            return watch_rows.find(connection, key)
 
     def find_all(self, keys: Sequence[str]) -> list[Watch]:
         """The same of many orders, in the sequence of their keys."""
         with self._store.read() as connection:
-            return _read(connection, watches.c.key.in_(list(keys)), order=watches.c.key)
+            return watch_rows.read(connection, watches.c.key.in_(list(keys)), order=watches.c.key)
 
     def search(
         self, *, text: str | None = None, customer: str | None = None, ended: bool = False, limit: int = 100
@@ -91,13 +69,13 @@ class Watches:
         if customer is not None:
             wanted.append(watches.c.customer_code == customer)
         with self._store.read() as connection:
-            return _read(connection, and_(True, *wanted), order=watches.c.created_at.desc(), limit=limit)
+            return watch_rows.read(connection, and_(True, *wanted), order=watches.c.created_at.desc(), limit=limit)
 
     def of_customer(self, base_url: str, customer_code: str, *, within: float, limit: int) -> list[Watch]:
         """Those whose status is to be looked at within so many seconds, the first due first."""
         theirs = and_(watches.c.base_url == base_url, watches.c.customer_code == customer_code)
         with self._store.read() as connection:
-            return _read(connection, and_(theirs, watches.c.due <= moment() + within), order=watches.c.due, limit=limit)
+            return watch_rows.read(connection, and_(theirs, watches.c.due <= moment() + within), order=watches.c.due, limit=limit)
 
     def next_due(self, base_url: str, customer_code: str) -> float | None:
         """Seconds until the next look at the status of a customer's orders; None = nobody waits for one."""
@@ -127,7 +105,7 @@ class Watches:
             # The number of claims tells whoever is trying one of them in vain just now.
             at_once = {"due": now(), "claims": timers.c.claims + 1}
             connection.execute(update(timers).where(timers.c.kind == HINT, timers.c.ref.in_(theirs)).values(at_once))
-            watch = _read(connection, watches.c.key == new.key)[0]
+            watch = watch_rows.read(connection, watches.c.key == new.key)[0]
             if watch.due is not None:  # whose it is may have been learned now
                 seconds = max(watch.due - watch.read_at, 0.0)
                 hasten_timer(connection, ORDERS, customer_ref(watch.base_url, watch.customer_code), seconds)
@@ -163,7 +141,7 @@ class Watches:
                 else:
                     hasten_timer(connection, DELIVERIES, watch.key, seconds)
             connection.execute(update(watches).where(watches.c.key == watch.key).values(ended_at=null()))
-            return _read(connection, watches.c.key == watch.key)[0]
+            return watch_rows.read(connection, watches.c.key == watch.key)[0]
 
     def end(self, key: str, ended: Iterable[Subscription]) -> int:
         """End subscriptions, but for those that their source has moved meanwhile; how many there were."""
@@ -207,7 +185,7 @@ class Watches:
         if self._store.brief(_seeing(watch, part, state)):
             return Observed(_with(watch, part, state, watch.read_at), changed=False)
         with self._store.write() as connection:
-            found = _read(connection, watches.c.key == watch.key, lock=True)
+            found = watch_rows.read(connection, watches.c.key == watch.key, lock=True)
             if not found or (found[0].seen_at(part) or 0.0) >= watch.read_at:
                 return Observed(found[0] if found else watch, changed=False)
             before, state = found[0], state_of(found[0])
@@ -222,7 +200,7 @@ class Watches:
             for kind, seconds in (hasten or {}).items() if not is_known else ():
                 hasten_timer(connection, kind, watch.key, seconds)
             after = replace(_with(before, part, state, watch.read_at), sequence=sequence)
-            return Observed(after, changed=bool(said), waiting=_say(connection, watch.key, said))
+            return Observed(after, changed=bool(said), waiting=store_facts(connection, watch.key, said))
 
     def looked(self, same: Sequence[Watch], due: Mapping[str, float]) -> None:
         """Orders were looked at together: these are as they were read, and the keys are looked at again in so many seconds."""
@@ -262,18 +240,12 @@ class Watches:
     def waiting(self, key: str) -> Sequence[StoredEvent]:
         """What was said of an order and is not known to be published, in its sequence."""
         with self._store.read() as connection:
-            return _waiting(connection, key)
+            return unpublished(connection, key)
 
     def told(self, key: str, ids: Sequence[str]) -> Sequence[StoredEvent]:
         """RabbitMQ has these facts of an order; what was stored meanwhile and is to be published next."""
         with self._store.write() as connection:
-            # Whoever stores a fact holds the row, so that it sees these published, or is seen here.
-            connection.execute(select(watches.c.key).where(watches.c.key == key).with_for_update())
-            connection.execute(update(events).where(events.c.id.in_(list(ids))).values(published_at=now()))
-            waiting = _waiting(connection, key)
-            if not waiting:
-                connection.execute(delete(timers).where(timers.c.kind == TELL, timers.c.ref == key))
-            return waiting
+            return mark_told(connection, key, ids)
 
     def number(self) -> int:
         """How many orders are watched."""
@@ -281,25 +253,6 @@ class Watches:
         with self._store.read() as connection:
             number: int = connection.execute(statement).scalar_one()
             return number
-
-
-def _read(
-    connection: Connection,
-    wanted: ColumnElement[bool],
-    *,
-    order: ColumnElement[Any] | None = None,
-    limit: int | None = None,
-    lock: bool = False,
-) -> list[Watch]:
-    statement = select(*_ROW).where(wanted).limit(limit)
-    if order is not None:
-        statement = statement.order_by(order)
-    rows = connection.execute(statement.with_for_update() if lock else statement).all()
-    theirs: dict[str, list[Subscription]] = {row.key: [] for row in rows}
-    asked = select(subscriptions).where(subscriptions.c.key.in_(list(theirs))).order_by(subscriptions.c.created_at)
-    for row in connection.execute(asked) if rows else ():
-        theirs[row.key].append(_subscription(row))
-    return [Watch(**row._mapping, subscriptions=tuple(theirs[row.key])) for row in rows]  # noqa: SLF001 - SQLAlchemy's own API
 
 
 def _seeing(watch: Watch, part: Part, state: str) -> Work[bool]:
@@ -317,33 +270,6 @@ def _marking(dialect: Dialect, part: Part) -> list[Statement]:
     return [Statement(clause, dialect, ["its_key", "its_state", "looked_at"])]
 
 
-def _subscription(row: Row[Any]) -> Subscription:
-    terminal = tuple(orjson.loads(row.terminal)) if row.terminal is not None else None
-    return Subscription(Kind(row.kind), row.source, row.command_id, row.until, row.interval, terminal)
-
-
 def _with(watch: Watch, part: Part, state: str, seen_at: float) -> Watch:
     changes: dict[str, Any] = {str(part): state, f"{part}_seen_at": seen_at}
     return replace(watch, **changes)
-
-
-def _say(connection: Connection, key: str, said: Sequence[StoredEvent]) -> Sequence[StoredEvent]:
-    """Store facts, and tell what is to be published now, in its sequence: nobody shall hear of a later one first.
-
-    Facts that were stored a moment ago are being published by whoever stored them, who goes on with these.
-    """
-    if not said:
-        return ()
-    rows = [{"id": event.id, "key": key, "type": event.type, "run": event.run, "body": event.body} for event in said]
-    others = select(events.c.id).where(
-        events.c.key == key, events.c.published_at.is_(None), events.c.created_at > now() - PUBLISH_SOON
-    )
-    is_being_published = connection.execute(others.limit(1)).first() is not None
-    connection.execute(insert(events).values(created_at=now()), rows)
-    hasten_timer(connection, TELL, key, PUBLISH_SOON)
-    return () if is_being_published else _waiting(connection, key)
-
-
-def _waiting(connection: Connection, key: str) -> list[StoredEvent]:
-    statement = select(events).where(events.c.key == key, events.c.published_at.is_(None)).order_by(events.c.run)
-    return [StoredEvent(row.id, row.type, row.run, row.body) for row in connection.execute(statement)]

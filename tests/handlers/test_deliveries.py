@@ -38,7 +38,8 @@ def request(order_id: Any) -> OrderReference:
 
 def told(scripted: Scripted, body: Any) -> list[dict[str, Any]]:
     """The deliveries that become of an answer."""
-    deliveries: list[dict[str, Any]] = get_deliveries(request("1"), scripted.answers(body)).model_dump(mode="json")["deliveries"]
+    asked = request(EXAMPLE_ORDER_ID)
+    deliveries: list[dict[str, Any]] = get_deliveries(asked, scripted.answers(body)).model_dump(mode="json")["deliveries"]
     return deliveries
 
 
@@ -102,6 +103,12 @@ def test_every_delivery_is_told_in_order(scripted: Scripted) -> None:
         (delivery["shipmentNumber"], delivery["status"], delivery["deliveredDate"])
         for delivery in told(scripted, {"deliveryList": rows})
     ]
+
+
+def test_deliveries_of_another_order_are_left_out(scripted: Scripted) -> None:
+    """They stand in SIPS' own answer only, should it not heed what it is asked for."""
+    rows = [ROW | {"orderId": 1}, ROW | {"orderId": f"00{EXAMPLE_ORDER_ID}"}, ROW | {"orderId": None}]
+    assert 2 == len(told(scripted, {"deliveryList": rows}))
 
 
 @pytest.mark.parametrize("body", [[], None, 1, {}, {"deliveryList": None}, {"deliveryList": {}}, {"deliveryList": [ROW, None]}])

@@ -34,9 +34,11 @@ def plan(store: Store, ask: Callable[[], object]) -> str:
     (statement,) = [one for one in asked if "timers" in one[0] or "watches" in one[0] or "orders" in one[0]]
     with store.read() as connection:
         if store.dialect == "postgresql":
-            connection.execute(text("set local enable_seqscan = off"))  # of a table that is empty nothing is looked up
+            connection.execute(text("set enable_seqscan = off"))  # of a table that is empty nothing is looked up
         explain = "explain query plan " if store.dialect == "sqlite" else "explain "
         rows = connection.exec_driver_sql(explain + statement[0], statement[1]).all()
+        if store.dialect == "postgresql":
+            connection.execute(text("reset enable_seqscan"))
     return " ".join(str(row[-1]) for row in rows)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.orders.conftest import place, set_faults
 from tests.orders import aged
-from worker.store.ledger import PUBLISH
+from worker.store.facts import TELL
 from worker.store.timers import Timers
 from worker.store.transitions import Event
 from worker.store.watched import NewWatch, watch_key
@@ -58,7 +58,7 @@ def test_what_was_missed_is_written_down_and_told_by_workers(
     ] == [" ".join(line.split()) for line in done.out.splitlines()]
     assert ["sips.order.status_changed"] == told(ledger, placed)
     timers = Timers(store).of(watch_key(placed.base_url, placed.order_id or ""))
-    assert {PUBLISH, DELIVERIES, INVOICES} == {kind for kind, seconds in timers.items() if seconds <= 0}
+    assert {TELL, DELIVERIES, INVOICES} == {kind for kind, seconds in timers.items() if seconds <= 0}
 
 
 def test_nothing_new_is_said_so(placed: Order, ledger: Ledger, sips_worker: CommandLine) -> None:

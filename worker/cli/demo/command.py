@@ -29,7 +29,7 @@ from worker.local.rabbitmq import RabbitMQError, rabbitmq
 from worker.local.stack import SIGNALS, Sandbox, Service, ServiceError, Worker
 from worker.main import make_topology
 from worker.messaging.store_mark import STORE, mark_broker
-from worker.messaging.topology import DEAD
+from worker.messaging.topology import DEAD, WATCHES, WEBHOOKS
 from worker.settings import check_amqp_url
 from worker.store.engine import Store
 from worker.store.migrate import migrate
@@ -47,9 +47,8 @@ MAX_BYTES = 65_536
 
 WORKERS = 2
 
-#: An order in doubt is looked up for half an hour, and one that is watched every quarter of an hour; here it is some seconds.
+#: An order in doubt is looked up for half an hour; here for some seconds.
 IMPATIENCE = {"LOOK_SECONDS": "[1, 1, 1]", "ABSENCE_SECONDS": "3", "ABSENCE_AFTER_TROUBLE_SECONDS": "1"}
-IMPATIENCE |= {"WATCH_SECONDS": "1", "WATCH_FAR_SECONDS": "1"}
 
 #: Of the connection that marks the broker, in seconds.
 HEARTBEAT = 30
@@ -64,6 +63,9 @@ ENDS = {
     ("sips.delivery.completed", None),
     ("sips.invoice.issued", None),
 }
+
+#: Seconds without a tick or webhook after which none is on its way: timers are looked at once a second and a half.
+QUIET_SECONDS = 2.0
 
 #: Seconds between two looks for dead letters.
 LOOK_SECONDS = 0.2
@@ -164,6 +166,8 @@ def _demo(folder: Path) -> bool:
         numbers = _count(rows, sandbox.orders())
         _show_a_log_line(workers, rows[-1])
         _show_table(rows)
+        receiver.stop()
+        _wait_until_idle(url)
         _say("stopping everything that was started")
     click.echo(orjson.dumps(numbers).decode())
     return all(row.ended_well for row in rows) and numbers["duplicates"] == 0
@@ -276,7 +280,7 @@ def _fail_at_the_door(client: CommandClient, sandbox: Sandbox, run: str, source:
 
 def _follow_a_life(client: CommandClient, run: str, source: str) -> Row:
     """One order from its submit to its invoice: every fact until nothing is to come."""
-    _say("now an order is followed to its end: SIPS tells of changes by webhooks, and workers look at it themselves")
+    _say("now an order is followed to its end: SIPS tells of changes by webhooks, and workers look whether it is so")
     row = Row("order that is delivered and invoiced", f"{run}-life", "succeeded")
     client.publish("sips.order.submit", examples.order(f"5641-8-{run}-life"), command_id=row.id)
     to_come = set(ENDS)
@@ -302,6 +306,18 @@ def _find_dead_letters(url: str, rows: list[Row], source: str) -> None:
             for properties in _peek(connection.channel()):
                 if properties.app_id == source and properties.message_id in by_id:
                     by_id[properties.message_id].found_dead = (properties.headers or {}).get("sips-reason")
+            connection.sleep(LOOK_SECONDS)
+
+
+def _wait_until_idle(url: str) -> None:
+    """Until workers are done with what webhooks told and timers brought: nothing of it shall be left in a RabbitMQ that stays."""
+    deadline, quiet_since = time.monotonic() + END_SECONDS, time.monotonic()
+    with connected(url, name=NAME) as connection:
+        channel = connection.channel()
+        while quiet_since + QUIET_SECONDS > time.monotonic() < deadline:
+            waiting = (channel.queue_declare(queue, passive=True).method.message_count for queue in (WATCHES, WEBHOOKS))
+            if any(waiting):
+                quiet_since = time.monotonic()
             connection.sleep(LOOK_SECONDS)
 
 

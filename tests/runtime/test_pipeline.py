@@ -24,8 +24,8 @@ from worker.messaging.delivery import Disposition
 from worker.messaging.header_tables import MAX_BYTES, encoded_size
 from worker.messaging.publisher import PublishTimeoutError, RefusedError, UnroutableError
 from worker.messaging.topology import WATCHES
+from worker.runtime import endings as endings_module
 from worker.runtime import orders as orders_module
-from worker.runtime import pipeline as pipeline_module
 from worker.runtime.looks import TRACK_TIMER
 from worker.runtime.registry import registry
 from worker.runtime.ticks import TICK
@@ -153,7 +153,7 @@ def test_a_fault_of_the_worker_itself_goes_back(make: Make, monkeypatch: pytest.
     def broken(*_arguments: Any, **_keywords: Any) -> Any:
         raise RuntimeError("a fault of the test's own making")
 
-    monkeypatch.setattr(pipeline_module, "parse", broken)
+    monkeypatch.setattr(endings_module, "parse", broken)
     delivery = deliver("sips.delivery.get", {"orderId": "1"}, "sips.queries")
 
     make(Recorder(), Client()).execute(delivery)

@@ -11,6 +11,7 @@ import orjson
 
 from worker import __version__
 from worker.messaging import events, ladder, topology
+from worker.messaging.envelope import EnvelopeError, parse
 from worker.messaging.publisher import RefusedError, UnroutableError
 from worker.ops.crash_points import reached
 from worker.runtime import history, outcomes, poison, problems
@@ -19,7 +20,7 @@ from worker.sips import Executed
 
 if TYPE_CHECKING:
     from worker.blobs import BlobStore
-    from worker.messaging.envelope import Command, EnvelopeError
+    from worker.messaging.envelope import Command
     from worker.messaging.publisher import Message, Publisher
     from worker.runtime.attempt import Attempt
     from worker.runtime.outcomes import Problem
@@ -161,6 +162,15 @@ class Endings:
         self.publish(attempt, message)
         attempt.outcome = "suspect"
         attempt.error = f"{decision.crashes} deliveries of it came to no end; it goes to {queue}"
+
+    def read(self, attempt: Attempt) -> Command | None:
+        """What a delivery says; None where it cannot be read, and was set aside."""
+        delivery, limit = attempt.delivery, self._settings.max_message_bytes
+        try:
+            attempt.command = parse(delivery.body, delivery.properties, delivery.routing_key, max_bytes=limit)
+        except EnvelopeError as error:
+            self.set_aside_unreadable(attempt, error)
+        return attempt.command
 
     def set_aside_unreadable(self, attempt: Attempt, error: EnvelopeError) -> None:
         """A dead letter, and `.failed` where somebody can be told."""

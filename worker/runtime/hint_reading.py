@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from worker.messaging import events
-from worker.messaging.envelope import EnvelopeError, parse
 from worker.messaging.topology import WEBHOOKS
 from worker.runtime import history, poison, problems
 from worker.runtime.hints import HINT
@@ -104,13 +103,8 @@ class HintReading:
 
     def execute(self, attempt: Attempt) -> None:
         """Carry a hint to its end: looked up, or kept."""
-        delivery = attempt.delivery
-        try:
-            command = attempt.command = parse(
-                delivery.body, delivery.properties, delivery.routing_key, max_bytes=self._settings.max_message_bytes
-            )
-        except EnvelopeError as error:
-            self._endings.set_aside_unreadable(attempt, error)
+        command = self._endings.read(attempt)
+        if command is None:
             return
         attempt.outcome, attempt.final = "hint", True
         found = self._hints.find(command.id)

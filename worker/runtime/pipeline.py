@@ -17,7 +17,6 @@ from pydantic import ValidationError
 from worker.blobs import BlobError
 from worker.messaging import topology
 from worker.messaging.delivery import Disposition
-from worker.messaging.envelope import EnvelopeError, parse
 from worker.messaging.publisher import PublishError, RefusedError, UnroutableError
 from worker.ops.crash_points import reached
 from worker.runtime import history, outcomes, poison, problems, retry
@@ -200,12 +199,8 @@ class Pipeline:
 
     def _execute(self, attempt: Attempt, *, is_poison: bool) -> None:
         delivery = attempt.delivery
-        try:
-            command = attempt.command = parse(
-                delivery.body, delivery.properties, delivery.routing_key, max_bytes=self._settings.max_message_bytes
-            )
-        except EnvelopeError as error:
-            self._endings.set_aside_unreadable(attempt, error)
+        command = self._endings.read(attempt)
+        if command is None:
             return
         handler = self._registry.find(command.type)
         if is_poison:

@@ -247,13 +247,6 @@ class Watches:
         with self._store.write() as connection:
             return mark_told(connection, key, ids)
 
-    def number(self) -> int:
-        """How many orders are watched."""
-        statement = select(func.count()).select_from(watches).where(watches.c.ended_at.is_(None))
-        with self._store.read() as connection:
-            number: int = connection.execute(statement).scalar_one()
-            return number
-
 
 def _seeing(watch: Watch, part: Part, state: str) -> Work[bool]:
     """A part is as it was known: only when it was seen moves. Nearly every look ends so."""

@@ -29,6 +29,7 @@ from worker.ops import configure_logs, health_reports, health_server, register_s
 from worker.ops.health import Beats
 from worker.ops.health_middleware import HealthMiddleware
 from worker.ops.health_reports import Reporter
+from worker.runtime.attempt_lines import AttemptLines
 from worker.runtime.comparing import Comparing
 from worker.runtime.daily import Daily
 from worker.runtime.endings import Endings
@@ -83,7 +84,8 @@ __all__ = [
 #: prctl's option that sends a signal to a process whose parent died (linux/prctl.h).
 PR_SET_PDEATHSIG = 1
 
-#: Seconds that the last round of housekeeping may take.
+#: Seconds that the last lines of attempts and the last round of housekeeping may take.
+LINES_SECONDS = 2.0
 HOUSEKEEPING_SECONDS = 2.0
 
 #: Seconds between two looks whether the process manager is still there.
@@ -150,6 +152,7 @@ def make_broker(settings: Settings, stopping: threading.Event, beats: Beats) -> 
         store,
         blobs,
         housekeeping=lifecycle.housekeeping,
+        lines=lifecycle.lines,
         up_seconds=service.up_seconds,
         stopping=stopping,
     )
@@ -164,6 +167,7 @@ def make_pipeline(
     blobs: BlobStore | None = None,
     *,
     housekeeping: Housekeeping,
+    lines: AttemptLines,
     up_seconds: Callable[[], float],
     stopping: threading.Event,
 ) -> Pipeline:
@@ -204,6 +208,7 @@ def make_pipeline(
         endings=endings,
         executors=Executors(orders, ticks, hints, partial(Watching, watches, observer, ledger, settings)),
         settings=settings,
+        lines=lines,
         stopping=stopping,
         on_store_down=housekeeping.store_failed,
     )
@@ -299,6 +304,7 @@ class Lifecycle(dramatiq.Middleware):
     def __init__(self, stopping: threading.Event, grace_seconds: float) -> None:
         self._stopping = stopping
         self._grace_seconds = grace_seconds
+        self.lines = AttemptLines()
         self.housekeeping: Housekeeping | None = None
 
     def after_process_boot(self, broker: dramatiq.Broker) -> None:
@@ -308,12 +314,14 @@ class Lifecycle(dramatiq.Middleware):
             signal.signal(number, self._wrap(signal.getsignal(number)))
         gc.freeze()  # what was made until here stays, and each full collection would look at all of it: 60 ms
         threading.Thread(target=self._stop_when_told, args=(broker,), name="stop-consuming", daemon=True).start()
+        self.lines.start()
         broker.start()
         if self.housekeeping is not None:
             self.housekeeping.start()
 
     def after_worker_shutdown(self, _broker: dramatiq.Broker, _worker: dramatiq.Worker) -> None:
-        """When everything that ran has ended: what it said is marked as published."""
+        """When everything that ran has ended: its lines are written, and what it said is marked as published."""
+        self.lines.stop(LINES_SECONDS)
         if self.housekeeping is not None:
             self.housekeeping.stop(HOUSEKEEPING_SECONDS)
 

@@ -9,6 +9,7 @@ import orjson
 from pika.spec import BasicProperties
 
 from worker.messaging.delivery import Delivery
+from worker.messaging.publisher import PublishError
 from worker.runtime.pipeline import Pipeline
 from worker.sips import Answer
 
@@ -36,6 +37,15 @@ class Recorder:
             if self.error and self.refused in {None, message.exchange}:
                 raise self.error
             self.messages.append(message)
+
+    def hand_over(self, message: Message, then: Callable[[PublishError | None], None], *, timeout: float) -> None:
+        """As `Publisher.hand_over`, and confirmed before it returns."""
+        try:
+            self.publish(message, timeout=timeout)
+        except PublishError as error:
+            then(error)
+        else:
+            then(None)
 
     @property
     def outcomes(self) -> list[dict[str, Any]]:
@@ -78,6 +88,23 @@ class Client:
         return OPERATIONS[operation_id]
 
 
+class Subscribed:
+    """A subscription whose deliveries go on at once, in the thread that says so."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[int, Delivery] = {}
+        self.running: dict[int, Delivery] = {}
+
+    def settle(self, delivery: Delivery) -> None:
+        """As `Subscription.settle`."""
+        delivery.settled = True
+
+    def run_again(self, delivery: Delivery) -> None:
+        """As `Subscription.run_again`."""
+        assert delivery.rest is not None
+        delivery.rest()
+
+
 def deliver(
     command_type: str, data: Any, queue: str, *, redelivered: bool = False, headers: dict[str, Any] | None = None
 ) -> Delivery:
@@ -91,8 +118,7 @@ def deliver(
         properties=properties,
         routing_key=command_type,
         redelivered=redelivered,
-        waiting={},
-        running={},
+        subscription=Subscribed(),
     )
     delivery.start()
     return delivery

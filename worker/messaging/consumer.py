@@ -38,6 +38,9 @@ __all__ = ["DeliveryProxy", "RabbitConsumer"]
 #: Seconds before a channel is opened again after RabbitMQ closed it, and between two tries to declare the topology.
 RETRY_SECONDS = 1.0
 
+#: Seconds that closing waits for the confirms of what has run: many times what RabbitMQ takes while it is well.
+DEFERRED_SECONDS = 2.0
+
 #: Deliveries that ran on a lost channel, remembered so that their redelivery is settled with them and not run again.
 MAX_ORPHANS = 1000
 
@@ -85,6 +88,8 @@ class RabbitConsumer(dramatiq.Consumer):
         timeout: float,
         beat: Beat = unwatched,
     ) -> None:
+        self.waiting: dict[int, Delivery] = {}
+        self.running: dict[int, Delivery] = {}
         self._queue = queue_name
         self._beat = beat
         self._connection = connection
@@ -93,14 +98,13 @@ class RabbitConsumer(dramatiq.Consumer):
         self._prefetch = prefetch
         self._timeout = timeout
         self._inbox: queue.SimpleQueue[Delivery | None] = queue.SimpleQueue()
-        self._waiting: dict[int, Delivery] = {}
-        self._running: dict[int, Delivery] = {}
         self._to_settle: deque[Delivery] = deque()
         self._orphans: OrderedDict[Any, tuple[Delivery, float]] = OrderedDict()
         self._acked: deque[Delivery] = deque(maxlen=MAX_ACKED)
         self._message: dramatiq.Message[Any] = dramatiq.Message(queue_name, queue_name, args=(), kwargs={}, options={})
         self._topology_checked = False
         self._closed = False
+        self._idle = threading.Event()
         # Of the loop's thread alone:
         self._pika_connection: Connection | None = None
         self._channel: Channel | None = None
@@ -127,10 +131,19 @@ class RabbitConsumer(dramatiq.Consumer):
     def ack(self, message: dramatiq.MessageProxy) -> None:
         """Apply the disposition that the pipeline set; dramatiq's own verdict does not count."""
         delivery: Delivery = message.args[0]
+        if not delivery.deferred:
+            self.settle(delivery)
+
+    nack = ack
+
+    def settle(self, delivery: Delivery) -> None:
+        """Apply its disposition; from any thread."""
         self._to_settle.append(delivery)
         self._soon(self._settle)
 
-    nack = ack
+    def run_again(self, delivery: Delivery) -> None:
+        """To a worker thread, the way it came."""
+        self._inbox.put(delivery)
 
     def requeue(self, messages: Iterable[dramatiq.MessageProxy]) -> None:
         """Give back what has not started."""
@@ -139,8 +152,11 @@ class RabbitConsumer(dramatiq.Consumer):
                 self.ack(message)
 
     def close(self) -> None:
-        """Settle what is done, then close the channel; what is still unsettled goes back to its queue."""
+        """Settle what is done, wait for what is deferred, then close the channel; what is unsettled goes back to its queue."""
         self._closed = True
+        self._soon(self._settle)
+        if self._connection.is_up:
+            self._idle.wait(DEFERRED_SECONDS)
         closed = threading.Event()
 
         def close_channel() -> None:
@@ -196,15 +212,15 @@ class RabbitConsumer(dramatiq.Consumer):
     def _lose_channel(self) -> None:
         self._channel = self._consumer_tag = None
         self._opening = False
-        for delivery in list(self._waiting.values()):
+        for delivery in list(self.waiting.values()):
             delivery.settled = delivery.revoke()
         for delivery in self._acked:
             self._remember(delivery)
         self._acked.clear()
-        for delivery in list(self._running.values()):
+        for delivery in list(self.running.values()):
             if not delivery.revoked:
                 self._remember(delivery)
-        self._running.clear()
+        self.running.clear()
 
     def _remember(self, delivery: Delivery) -> None:
         self._orphans[_identity(delivery.body, delivery.properties)] = delivery, time.monotonic()
@@ -222,7 +238,7 @@ class RabbitConsumer(dramatiq.Consumer):
             if not self._opening:
                 self._opening = True
                 connection.channel(on_open_callback=self._channel_opened)
-        elif self._consumer_tag is None and self._channel.is_open and len(self._running) < self._prefetch:
+        elif self._consumer_tag is None and self._channel.is_open and len(self.running) < self._prefetch:
             # RabbitMQ gives a new consumer a window of its own; what still runs from the one before must not come on top.
             self._subscribe(self._channel)
 
@@ -244,7 +260,7 @@ class RabbitConsumer(dramatiq.Consumer):
             return
         self._consumer_tag = None
         channel.basic_cancel(tag)
-        given_back = [delivery for delivery in list(self._waiting.values()) if delivery.revoke()]
+        given_back = [delivery for delivery in list(self.waiting.values()) if delivery.revoke()]
         for delivery in given_back:
             delivery.settled = True
             channel.basic_nack(delivery.tag, requeue=True)
@@ -279,8 +295,7 @@ class RabbitConsumer(dramatiq.Consumer):
             properties=properties,
             routing_key=method.routing_key,
             redelivered=method.redelivered,
-            waiting=self._waiting,
-            running=self._running,
+            subscription=self,
         )
         self._inbox.put(delivery)
 
@@ -294,7 +309,7 @@ class RabbitConsumer(dramatiq.Consumer):
         if delivery.settled:
             self._apply(delivery)
         else:
-            self._running[id(delivery)] = delivery
+            self.running[id(delivery)] = delivery
         return True
 
     def _settle(self) -> None:
@@ -303,8 +318,10 @@ class RabbitConsumer(dramatiq.Consumer):
             if delivery.settled:
                 continue
             delivery.settled = True
-            self._running.pop(id(delivery), None)
+            self.running.pop(id(delivery), None)
             self._apply(delivery)
+        if self._closed and not self.running:
+            self._idle.set()
         if self._consumer_tag is None:
             self._reconcile()
 

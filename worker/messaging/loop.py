@@ -61,6 +61,7 @@ class Loop:
         self.name = name
         self._beat = beat
         self._served: list[Served] = []
+        self._each_beat: list[Callable[[], None]] = []
         self._ioloop: IOLoop | None = None
         self._wake_sent = False
         self._lock = threading.Lock()
@@ -70,6 +71,10 @@ class Loop:
     def add(self, served: Served) -> None:
         """Serve a connection as well; before the loop starts."""
         self._served.append(served)
+
+    def each_beat(self, call: Callable[[], None]) -> None:
+        """Have `call` called every second or so, whether RabbitMQ is there or not; before the loop starts."""
+        self._each_beat.append(call)
 
     def start(self) -> None:
         """Start the thread, in which all connections begin to connect."""
@@ -146,4 +151,6 @@ class Loop:
 
     def _beat_again(self, ioloop: IOLoop) -> None:
         self._beat(self.name)
+        for call in self._each_beat:
+            call()
         ioloop.call_later(BEAT_SECONDS, lambda: self._beat_again(ioloop))

@@ -7,7 +7,6 @@ memory on the next one, until its time is up; consumers drop the repetition by i
 from __future__ import annotations
 
 import functools
-import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from pika import spec
 
 from worker.messaging.connection import KeptConnection, describe
 from worker.messaging.loop import Loop
+from worker.messaging.pending import Awaited, Pending, Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -86,29 +86,8 @@ class Message:
     mandatory: bool = True
 
 
-class _Pending:
-    """A message on its way, and the thread that waits for it."""
-
-    __slots__ = ("_done", "abandoned", "error", "message", "returned")
-
-    def __init__(self, message: Message) -> None:
-        self.message = message
-        self.returned = False
-        self.abandoned = False
-        self.error: PublishError | None = None
-        self._done = threading.Lock()  # the cheapest one-shot event there is: created locked, released when done
-        self._done.acquire()
-
-    def finish(self, error: PublishError | None) -> None:
-        self.error = error
-        self._done.release()
-
-    def wait(self, timeout: float) -> bool:
-        return self._done.acquire(timeout=max(0.0, timeout))
-
-
 class Publisher:
-    """One per process. `publish` blocks its caller until the confirm; everything else happens in one thread.
+    """One per process. `publish` blocks its caller until the confirm, `hand_over` does not; all else happens in one thread.
 
     Args:
         url: where RabbitMQ is.
@@ -142,14 +121,15 @@ class Publisher:
         )
         self._on_state = on_state
         self._repair = repair
-        self._queued: deque[_Pending] = deque()
-        self._unconfirmed: dict[int, _Pending] = {}
+        self._queued: deque[Pending] = deque()
+        self._unconfirmed: dict[int, Pending] = {}
         self._channel: Channel | None = None
         self._replies: Channel | None = None
         self._blocked = False
         self._next_tag = FIRST_TAG
         self._suspects = 0  # messages still to be sent alone, because RabbitMQ closed the channel for one of them
         self._frame_bytes = FRAME_BYTES
+        serving.each_beat(self._give_up_overdue)
 
     def start(self) -> None:
         """Connect in the background, unless its loop does so already."""
@@ -157,10 +137,11 @@ class Publisher:
             self._own_loop.start()
 
     def stop(self, timeout: float) -> None:
-        """Close the connection; messages still waiting end in their own time-out."""
+        """Close the connection; threads still waiting end in their own time-out, and what was handed over is given up."""
         self._connection.stop(timeout)
         if self._own_loop is not None:
             self._own_loop.stop(timeout)
+        self._give_up(lambda _handed_over: True, "before the process ended")
 
     @property
     def is_up(self) -> bool:
@@ -186,17 +167,30 @@ class Publisher:
         for message in messages:
             self._refuse_unsendable(message)
         deadline = time.monotonic() + timeout
-        waiting = [_Pending(message) for message in messages]
+        waiting = [Awaited(message) for message in messages]
         self._queued.extend(waiting)
         self._connection.call_soon(self._send_queued)
         for pending in waiting:
             if not pending.wait(deadline - time.monotonic()):
                 for each in waiting:
                     each.abandoned = True
-                raise PublishTimeoutError(f"no confirm for {_name(pending.message)} within {max(timeout, 0):.1f} s")
+                raise _unconfirmed(pending.message, f"within {max(timeout, 0):.1f} s")
         for pending in waiting:
             if pending.error is not None:
                 raise pending.error
+
+    def hand_over(self, message: Message, then: Callable[[PublishError | None], None], *, timeout: float) -> None:
+        """Publish without waiting: `then` is called once, with None when it is confirmed, or with why it is not.
+
+        That happens in the loop's thread, which everybody waits for: `then` must neither block nor raise. Nothing is repaired.
+        """
+        try:
+            self._refuse_unsendable(message)
+        except RefusedError as error:
+            then(error)
+            return
+        self._queued.append(Told(message, time.monotonic() + timeout, then))
+        self._connection.call_soon(self._send_queued)
 
     def _refuse_unsendable(self, message: Message) -> None:
         """RabbitMQ closes the connection for a frame that is too large, and with it goes what everybody else publishes."""
@@ -310,6 +304,17 @@ class Publisher:
             self._unconfirmed[self._next_tag] = pending
             self._next_tag += 1
 
+    def _give_up_overdue(self) -> None:
+        now = time.monotonic()
+        self._give_up(lambda handed_over: handed_over.until < now, "in time")
+
+    def _give_up(self, is_due: Callable[[Told], bool], when: str) -> None:
+        """Of what was handed over; who waits looks at the clock himself."""
+        # A copy takes one step, which no other thread gets into.
+        for pending in (*self._unconfirmed.values(), *self._queued.copy()):
+            if isinstance(pending, Told) and is_due(pending):
+                pending.finish(_unconfirmed(pending.message, when))
+
     def _send_reply(self, message: Message) -> None:
         if self._replies is None or self._blocked:
             return
@@ -344,7 +349,11 @@ class Publisher:
                 return
 
 
-def _error_of(confirmed: _Pending, *, nacked: bool) -> PublishError | None:
+def _unconfirmed(message: Message, when: str) -> PublishTimeoutError:
+    return PublishTimeoutError(f"no confirm for {_name(message)} {when}")
+
+
+def _error_of(confirmed: Pending, *, nacked: bool) -> PublishError | None:
     name = _name(confirmed.message)
     if confirmed.returned:
         return UnroutableError(f"no queue is bound for {name}")

@@ -20,7 +20,12 @@ __all__ = ["Attempt"]
 
 @dataclass(slots=True)
 class Attempt:
-    """What is known of an attempt so far; `deadline` is its end in monotonic seconds, its publish included."""
+    """What is known of an attempt so far.
+
+    Attributes:
+        deadline: its end in monotonic seconds, its publish included.
+        pending: its outcome is on the way, and it ends with RabbitMQ's confirm.
+    """
 
     delivery: Delivery
     deadline: float
@@ -34,6 +39,7 @@ class Attempt:
     run: int | None = None
     outcome: str = "requeued"
     final: bool = False
+    pending: bool = False
     error: str | None = None
 
     def log_fields(self) -> dict[str, Any]:

@@ -19,9 +19,11 @@ from worker.runtime.files import INLINE_BYTES, JSON, Files
 from worker.sips import Executed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from worker.blobs import BlobStore
     from worker.messaging.envelope import Command
-    from worker.messaging.publisher import Message, Publisher
+    from worker.messaging.publisher import Message, Publisher, PublishError
     from worker.runtime.attempt import Attempt
     from worker.runtime.outcomes import Problem
     from worker.runtime.registry import Handler
@@ -53,10 +55,18 @@ class Endings:
 
     def publish(self, attempt: Attempt, *messages: Message) -> None:
         """Wait for the confirms: as long as the attempt may take where SIPS did something that is to be told."""
+        self._publisher.publish(*messages, timeout=self._seconds(attempt))
+        reached("published")
+
+    def hand_over(self, attempt: Attempt, message: Message, then: Callable[[PublishError | None], None]) -> None:
+        """Do not wait: `then` hears of the confirm, in the thread of the connections."""
+        self._publisher.hand_over(message, then, timeout=self._seconds(attempt))
+
+    def _seconds(self, attempt: Attempt) -> float:
+        """How long RabbitMQ may take to confirm."""
         left = max(attempt.deadline - time.monotonic(), 0.1)
         changed = attempt.sips is not None and attempt.sips.executed is not Executed.NO
-        self._publisher.publish(*messages, timeout=left if changed else min(left, self._settings.publish_seconds))
-        reached("published")
+        return left if changed else min(left, self._settings.publish_seconds)
 
     def reply(self, message: Message | None) -> None:
         """Send a copy of an outcome to whom the command named, best effort."""
@@ -66,7 +76,18 @@ class Endings:
     def outcome(self, attempt: Attempt, command: Command, kind: str, data: dict[str, Any]) -> None:
         """The command's outcome: `succeeded`, `failed` or `unknown`.
 
-        Data that RabbitMQ would refuse are kept in the blob store, and the event refers to them; without one it is `failed`.
+        Raises:
+            BlobError: its data are kept in the blob store, and that keeps nothing now.
+        """
+        message = self.built(attempt, command, kind, data)
+        if message is not None:
+            self.publish_outcome(attempt, command, message, kind)
+
+    def built(self, attempt: Attempt, command: Command, kind: str, data: dict[str, Any]) -> Message | None:
+        """The event of an outcome.
+
+        Data that RabbitMQ would refuse are kept in the blob store, and the event refers to them. Without one the command has
+        `failed` when this returns None.
 
         Raises:
             BlobError: the blob store keeps nothing now.
@@ -78,10 +99,10 @@ class Endings:
         if size > limit and kind == "succeeded":
             if self._blobs is None:
                 self.fail(attempt, command, problems.result_too_large(size, limit))
-                return
+                return None
             dataref = self.files(attempt).keep(orjson.dumps(data), JSON).dataref
             message = events.event(event_type, event_id, data, context, dataref=dataref)
-        self.publish_outcome(attempt, command, message, kind)
+        return message
 
     def files(self, attempt: Attempt) -> Files:
         """Where an attempt keeps files; one that stands in an event leaves room for what else is in it."""
@@ -91,6 +112,14 @@ class Endings:
     def publish_outcome(self, attempt: Attempt, command: Command, message: Message, kind: str) -> None:
         """An outcome that is built already, and its copy for whom the command named."""
         self.publish(attempt, message)
+        self._has_ended(attempt, command, message, kind)
+
+    def confirmed(self, attempt: Attempt, command: Command, message: Message, kind: str) -> None:
+        """RabbitMQ confirmed an outcome that was handed over."""
+        reached("published")
+        self._has_ended(attempt, command, message, kind)
+
+    def _has_ended(self, attempt: Attempt, command: Command, message: Message, kind: str) -> None:
         attempt.outcome, attempt.final = kind, True
         self.reply(events.reply(message, attempt.delivery.properties, command.id))
 

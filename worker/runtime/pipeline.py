@@ -1,6 +1,6 @@
 """What happens to one delivery, top to bottom: read, check, handle, publish, settle.
 
-Every step that ends a command publishes first and sets the delivery's disposition after the confirm. What is not confirmed
+Every step that ends a command publishes first, and the delivery's disposition is set after the confirm. What is not confirmed
 leaves the disposition unset, and the delivery goes back to its queue; where that would mend nothing, it waits on the ladder.
 """
 
@@ -21,6 +21,7 @@ from worker.messaging.publisher import PublishError, RefusedError, UnroutableErr
 from worker.ops.crash_points import reached
 from worker.runtime import history, outcomes, poison, problems, retry
 from worker.runtime.attempt import Attempt
+from worker.runtime.deferring import Deferring
 from worker.runtime.files import Files
 from worker.runtime.hint_reading import is_hint
 from worker.runtime.payload import guess_identity
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from worker.messaging.delivery import Delivery
     from worker.messaging.envelope import Command
+    from worker.runtime.attempt_lines import AttemptLines
     from worker.runtime.endings import Endings
     from worker.runtime.hint_reading import HintReading
     from worker.runtime.orders import Orders
@@ -92,6 +94,7 @@ class Pipeline:
         endings: of outcomes, retries and dead letters.
         executors: of what is more than a read.
         settings: of the process.
+        lines: takes the log line of each attempt.
         stopping: set when the process is to end; cuts short what waits.
         on_store_down: told of each failure of the store.
     """
@@ -104,6 +107,7 @@ class Pipeline:
         endings: Endings,
         executors: Executors,
         settings: Settings,
+        lines: AttemptLines,
         stopping: threading.Event,
         on_store_down: Callable[[StoreError], None] = lambda _error: None,
     ) -> None:
@@ -115,7 +119,9 @@ class Pipeline:
         self._hints = executors.hints
         self._watching = executors.watching
         self._settings = settings
+        self._lines = lines
         self._stopping = stopping
+        self._deferring = Deferring(endings, lines, stopping=stopping, carry=self._carry)
         self._on_store_down = on_store_down
         self._random = random.Random()  # noqa: S311 - jitter, no secret
         self._policy = retry.Policy.of(settings)
@@ -123,10 +129,15 @@ class Pipeline:
         self._may_tell_of_blobs = Seldom()
 
     def execute(self, delivery: Delivery) -> None:
-        """Carry a delivery to its end and set its disposition; never raises."""
-        attempt = Attempt(delivery, deadline=time.monotonic() + self._settings.handler_seconds)
+        """Carry a delivery to its end and set its disposition, or defer that to RabbitMQ's confirm; never raises."""
+        self._carry(Attempt(delivery, deadline=time.monotonic() + self._settings.handler_seconds), self._run)
+
+    def _carry(self, attempt: Attempt, step: Callable[[Attempt], None]) -> None:
+        delivery = attempt.delivery
         try:
-            self._run(attempt)
+            step(attempt)
+            if attempt.pending:
+                return
             reached("settled")
             delivery.disposition = Disposition.ACK
         except (RefusedError, UnroutableError) as error:
@@ -147,7 +158,7 @@ class Pipeline:
         except Exception:
             log.exception("an attempt broke; its command goes back to the queue", queue=delivery.queue)
             self._give_back(attempt, "a fault of the worker itself")
-        (log.info if attempt.error is None else log.warning)("attempt", **attempt.log_fields())
+        self._lines.write(attempt)
 
     def _put_off(self, attempt: Attempt, error: str) -> None:
         """To be carried out later, longer after each time, at no attempt's cost; at once it would end the same.
@@ -275,7 +286,8 @@ class Pipeline:
             too_deep = "the answer is nested deeper than an event can tell; if it stays so, ask SRS what it means"
             self._after_error(attempt, command, Unreadable(command.type, too_deep, answer=answer))
             return
-        self._endings.outcome(attempt, command, "succeeded", data)
+        way = self._deferring if self._deferring.applies_to(attempt) else self._endings
+        way.outcome(attempt, command, "succeeded", data)
 
     def _after_error(self, attempt: Attempt, command: Command, error: SipsError) -> None:
         attempt.error = f"{error.code}: {error}"

@@ -29,7 +29,6 @@ from worker.ops import configure_logs, health_reports, health_server, register_s
 from worker.ops.health import Beats
 from worker.ops.health_middleware import HealthMiddleware
 from worker.ops.health_reports import Reporter
-from worker.runtime.attempt_lines import AttemptLines
 from worker.runtime.comparing import Comparing
 from worker.runtime.daily import Daily
 from worker.runtime.endings import Endings
@@ -66,6 +65,7 @@ if TYPE_CHECKING:
     from worker.blobs import BlobStore
     from worker.messaging.publisher import Publisher
     from worker.messaging.topology import Topology
+    from worker.runtime.attempt_lines import AttemptLines
     from worker.settings import Settings
 
 __all__ = [
@@ -152,10 +152,10 @@ def make_broker(settings: Settings, stopping: threading.Event, beats: Beats) -> 
         store,
         blobs,
         housekeeping=lifecycle.housekeeping,
-        lines=lifecycle.lines,
         up_seconds=service.up_seconds,
         stopping=stopping,
     )
+    lifecycle.lines = pipeline.lines
     return broker
 
 
@@ -167,7 +167,6 @@ def make_pipeline(
     blobs: BlobStore | None = None,
     *,
     housekeeping: Housekeeping,
-    lines: AttemptLines,
     up_seconds: Callable[[], float],
     stopping: threading.Event,
 ) -> Pipeline:
@@ -208,7 +207,6 @@ def make_pipeline(
         endings=endings,
         executors=Executors(orders, ticks, hints, partial(Watching, watches, observer, ledger, settings)),
         settings=settings,
-        lines=lines,
         stopping=stopping,
         on_store_down=housekeeping.store_failed,
     )
@@ -304,7 +302,7 @@ class Lifecycle(dramatiq.Middleware):
     def __init__(self, stopping: threading.Event, grace_seconds: float) -> None:
         self._stopping = stopping
         self._grace_seconds = grace_seconds
-        self.lines = AttemptLines()
+        self.lines: AttemptLines | None = None
         self.housekeeping: Housekeeping | None = None
 
     def after_process_boot(self, broker: dramatiq.Broker) -> None:
@@ -314,14 +312,16 @@ class Lifecycle(dramatiq.Middleware):
             signal.signal(number, self._wrap(signal.getsignal(number)))
         gc.freeze()  # what was made until here stays, and each full collection would look at all of it: 60 ms
         threading.Thread(target=self._stop_when_told, args=(broker,), name="stop-consuming", daemon=True).start()
-        self.lines.start()
+        if self.lines is not None:
+            self.lines.start()
         broker.start()
         if self.housekeeping is not None:
             self.housekeeping.start()
 
     def after_worker_shutdown(self, _broker: dramatiq.Broker, _worker: dramatiq.Worker) -> None:
         """When everything that ran has ended: its lines are written, and what it said is marked as published."""
-        self.lines.stop(LINES_SECONDS)
+        if self.lines is not None:
+            self.lines.stop(LINES_SECONDS)
         if self.housekeeping is not None:
             self.housekeeping.stop(HOUSEKEEPING_SECONDS)
 

@@ -26,11 +26,19 @@ def make(store: Store) -> Make:
     """Pipelines around stand-ins, with a real ledger."""
 
     def made(
-        recorder: Recorder, client: Client, *, up_seconds: float = math.inf, blobs: BlobStore | None = None, **settings: Any
+        recorder: Recorder,
+        client: Client,
+        *,
+        up_seconds: float = math.inf,
+        blobs: BlobStore | None = None,
+        stopping: threading.Event | None = None,
+        **settings: Any,
     ) -> Pipeline:
         values = Settings(_env_file=None, **settings)
-        publisher, stopping = cast("Publisher", recorder), threading.Event()
-        stopping.set()
+        publisher = cast("Publisher", recorder)
+        if stopping is None:
+            stopping = threading.Event()
+            stopping.set()  # nothing is waited for
         housekeeping = Housekeeping(store=store, publisher=publisher, on_store=lambda _up: None, settings=values)
         return make_pipeline(
             values,

@@ -17,7 +17,7 @@ from worker.messaging.dead_letters import Held, describe_letter
 from worker.messaging.delivery import Delivery, Disposition
 from worker.messaging.ladder import without_history
 from worker.messaging.publisher import RefusedError
-from worker.messaging.topology import DEAD, ORDERS, QUERIES, SUSPECTS, UNDELIVERED
+from worker.messaging.topology import DEAD, ORDERS, QUERIES, RETRY, SUSPECTS, UNDELIVERED, delay_exchange
 from worker.runtime.decisions import Signature, resubmit
 from worker.runtime.fingerprint import fingerprint
 from worker.runtime.looks import LOOK_TIMER
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 CarryOut = Callable[..., list["Message"]]
 
 READ, ORDER = "sips.delivery.get", "sips.order.submit"
+
+#: The first rung of the ladder.
+LATER = delay_exchange(1)
 
 
 def interrupted(command_type: str, queue: str, *, redelivered: bool = False, data: Any = None, **headers: Any) -> Delivery:
@@ -65,23 +68,25 @@ def headers_of(message: Message) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("delivery", "queue", "crashes", "home"),
+    ("delivery", "exchange", "queue", "crashes", "home"),
     [
-        (interrupted(READ, QUERIES, redelivered=True), QUERIES, 1, QUERIES),
-        (interrupted(READ, QUERIES, redelivered=True, x_delivery_count=2), SUSPECTS, 2, QUERIES),
-        (interrupted(READ, SUSPECTS, redelivered=True, sips_crashes=2, sips_queue=ORDERS), SUSPECTS, 3, ORDERS),
+        (interrupted(READ, QUERIES, redelivered=True), LATER, QUERIES, 1, QUERIES),
+        (interrupted(READ, QUERIES, redelivered=True, x_delivery_count=2), LATER, SUSPECTS, 2, QUERIES),
+        (interrupted(READ, SUSPECTS, redelivered=True, sips_crashes=2, sips_queue=ORDERS), RETRY, SUSPECTS, 3, ORDERS),
         # What a publisher says of its queue counts for nothing.
-        (interrupted(READ, QUERIES, redelivered=True, sips_crashes=1, sips_queue=DEAD), SUSPECTS, 2, QUERIES),
+        (interrupted(READ, QUERIES, redelivered=True, sips_crashes=1, sips_queue=DEAD), LATER, SUSPECTS, 2, QUERIES),
     ],
 )
-def test_a_suspect_goes_on_unread(carry_out: CarryOut, delivery: Delivery, queue: str, crashes: int, home: str) -> None:
-    """Not even bad JSON is noticed; its body, its count and its queue go along."""
+def test_a_suspect_goes_on_unread(
+    carry_out: CarryOut, delivery: Delivery, exchange: str, queue: str, crashes: int, home: str
+) -> None:
+    """Not even bad JSON is noticed; its body, its count and its queue go along. It comes there when it is acked here."""
     delivery.body = b"{"
 
     (message,) = carry_out(delivery)
 
     headers = headers_of(message)
-    assert ("sips.retry", queue, b"{") == (message.exchange, message.routing_key, message.body)
+    assert (exchange, queue, b"{") == (message.exchange, message.routing_key, message.body)
     assert (crashes, home) == (headers["sips-crashes"], headers["sips-queue"])
 
 

@@ -72,7 +72,7 @@ class Delivery:
         "tag",
     )
 
-    def __init__(  # noqa: PLR0913 - a delivery is these things
+    def __init__(
         self,
         *,
         queue: str,

@@ -52,8 +52,10 @@ class Deferring:
         self._carry = carry
 
     def applies_to(self, attempt: Attempt) -> bool:
-        """Whether it may end so. Suspects run one by one, a process that ends waits for its threads, and who reads the lines
-        is waited for."""
+        """Whether it may end so.
+
+        Suspects run one by one, a process that ends waits for its threads, and they for who reads the lines too slowly.
+        """
         return not (attempt.delivery.queue == SUSPECTS or self._stopping.is_set() or self._lines.is_behind)
 
     def outcome(self, attempt: Attempt, command: Command, kind: str, data: dict[str, Any]) -> None:

@@ -34,6 +34,9 @@ __all__ = ["Endings"]
 #: A command whose type no worker knows fails under this type where not even that could be read.
 UNNAMED_TYPE = "sips.command"
 
+#: Seconds in which a delivery is acked that was moved to another queue.
+ACK_SECONDS = 1.0
+
 #: Rungs of the ladder that are tried where one does not take a message.
 RUNGS_TRIED = 3
 
@@ -183,12 +186,18 @@ class Endings:
         attempt.outcome = "rerouted"
 
     def suspect(self, attempt: Attempt, decision: poison.Decision) -> None:
-        """Back to its queue, or to the queue of suspects, unread: reading it may be what kills."""
+        """Back to its queue, or to the queue of suspects, unread: reading it may be what kills.
+
+        It comes there when it is acked here. Killing before that it would be delivered here again, and be there twice.
+        """
         delivery = attempt.delivery
         queue = topology.SUSPECTS if decision.verdict is poison.Verdict.ALONE else delivery.queue
         headers = {poison.CRASHES: decision.crashes, history.HOME: history.home(delivery)} | history.marks(delivery)
-        message = ladder.returned(delivery.body, delivery.properties, delivery.routing_key, queue=queue, headers=headers)
-        self.publish(attempt, message)
+        if delivery.queue == topology.SUSPECTS:  # RabbitMQ gives this process the next one only after the ack
+            message = ladder.returned(delivery.body, delivery.properties, delivery.routing_key, queue=queue, headers=headers)
+            self.publish(attempt, message)
+        else:
+            self._delay(attempt, queue, ACK_SECONDS, headers)
         attempt.outcome = "suspect"
         attempt.error = f"{decision.crashes} deliveries of it came to no end; it goes to {queue}"
 

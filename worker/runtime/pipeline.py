@@ -21,6 +21,7 @@ from worker.messaging.publisher import PublishError, RefusedError, UnroutableErr
 from worker.ops.crash_points import reached
 from worker.runtime import history, outcomes, poison, problems, retry
 from worker.runtime.attempt import Attempt
+from worker.runtime.attempt_lines import AttemptLines
 from worker.runtime.deferring import Deferring
 from worker.runtime.files import Files
 from worker.runtime.hint_reading import is_hint
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
     from worker.messaging.delivery import Delivery
     from worker.messaging.envelope import Command
-    from worker.runtime.attempt_lines import AttemptLines
     from worker.runtime.endings import Endings
     from worker.runtime.hint_reading import HintReading
     from worker.runtime.orders import Orders
@@ -94,9 +94,11 @@ class Pipeline:
         endings: of outcomes, retries and dead letters.
         executors: of what is more than a read.
         settings: of the process.
-        lines: takes the log line of each attempt.
         stopping: set when the process is to end; cuts short what waits.
         on_store_down: told of each failure of the store.
+
+    Attributes:
+        lines: takes the log line of each attempt.
     """
 
     def __init__(
@@ -107,7 +109,6 @@ class Pipeline:
         endings: Endings,
         executors: Executors,
         settings: Settings,
-        lines: AttemptLines,
         stopping: threading.Event,
         on_store_down: Callable[[StoreError], None] = lambda _error: None,
     ) -> None:
@@ -119,9 +120,9 @@ class Pipeline:
         self._hints = executors.hints
         self._watching = executors.watching
         self._settings = settings
-        self._lines = lines
+        self.lines = AttemptLines()
         self._stopping = stopping
-        self._deferring = Deferring(endings, lines, stopping=stopping, carry=self._carry)
+        self._deferring = Deferring(endings, self.lines, stopping=stopping, carry=self._carry)
         self._on_store_down = on_store_down
         self._random = random.Random()  # noqa: S311 - jitter, no secret
         self._policy = retry.Policy.of(settings)
@@ -158,7 +159,7 @@ class Pipeline:
         except Exception:
             log.exception("an attempt broke; its command goes back to the queue", queue=delivery.queue)
             self._give_back(attempt, "a fault of the worker itself")
-        self._lines.write(attempt)
+        self.lines.write(attempt)
 
     def _put_off(self, attempt: Attempt, error: str) -> None:
         """To be carried out later, longer after each time, at no attempt's cost; at once it would end the same.

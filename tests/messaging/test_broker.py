@@ -335,6 +335,142 @@ def test_heartbeats_are_served_while_every_thread_is_busy(harness: Harness, amqp
     assert (THREADS, 0) == (len(harness.ran), count(amqp_url, QUERIES))
 
 
+class Postprocessed(dramatiq.Middleware):
+    """Counts the deliveries that dramatiq is done with."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def after_ack(self, _broker: dramatiq.Broker, _message: dramatiq.MessageProxy) -> None:
+        """Its last step."""
+        self.number += 1
+
+
+def deferring(harness: Harness) -> Postprocessed:
+    """Let executions return before their deliveries end."""
+
+    def execute(delivery: Delivery) -> None:
+        harness.ran.append(delivery.body)
+        delivery.defer()
+        harness.started.put(delivery)
+
+    harness.execute = execute
+    harness.broker.add_middleware(postprocessed := Postprocessed())
+    return postprocessed
+
+
+def test_a_deferred_delivery_is_settled_when_it_is_concluded(harness: Harness, amqp_url: str) -> None:
+    """What dramatiq says of it when its execution has returned does not count; nor does anybody wait for it."""
+    postprocessed = deferring(harness)
+    send(amqp_url, b"first", message_id="m1")
+    first = harness.next()
+    send(amqp_url, b"second", message_id="m2")
+    second = harness.next()
+    eventually(lambda: postprocessed.number == 2, "both executions have returned")
+
+    second.conclude(Disposition.ACK)
+    eventually(lambda: second.settled, "the second is settled")
+    assert not first.settled
+    first.conclude(None)
+    again = harness.next()
+
+    assert (True, b"first", True) == (first.settled, again.body, again.redelivered)
+    again.conclude(Disposition.ACK)
+    harness.stop()
+    assert (3, 0) == (len(harness.ran), count(amqp_url, QUERIES))
+
+
+def test_more_is_deferred_than_there_are_threads_but_not_than_is_fetched(harness: Harness, amqp_url: str) -> None:
+    """RabbitMQ's window holds however quickly the threads go on."""
+    postprocessed = deferring(harness)
+    for number in range(PREFETCH + 1):
+        send(amqp_url, b"%d" % number)
+    deferred = [harness.next() for _ in range(PREFETCH)]
+    eventually(lambda: postprocessed.number == PREFETCH, "all executions have returned")
+    eventually(lambda: count(amqp_url, QUERIES) == 1, "one is left in the queue")
+    assert harness.started.empty()
+
+    for delivery in deferred:
+        delivery.conclude(Disposition.ACK)
+    harness.next().conclude(Disposition.ACK)
+    harness.stop()
+    assert 0 == count(amqp_url, QUERIES)
+
+
+def test_what_is_left_to_do_for_a_deferred_delivery_is_done_in_a_worker_thread(harness: Harness, amqp_url: str) -> None:
+    """Once, and its deferral stays: dramatiq, done with its first execution only then, must not give it back."""
+    postprocessed = deferring(harness)
+    send(amqp_url, b"one")
+    delivery = harness.next()
+    threads: list[threading.Thread] = []
+
+    def rest() -> None:
+        threads.append(threading.current_thread())
+        delivery.conclude(Disposition.ACK)
+
+    delivery.resume(rest)
+    eventually(lambda: delivery.settled and postprocessed.number == 2, "the rest is done")
+
+    assert set(threads) <= set(harness.worker.workers)
+    harness.stop()
+    assert ([b"one"], 1, 0) == (harness.ran, len(threads), count(amqp_url, QUERIES))
+
+
+def test_a_deferred_delivery_that_lasts_through_a_cut_is_acked_on_the_next_connection(
+    proxied: tuple[Harness, Proxy], amqp_url: str
+) -> None:
+    """RabbitMQ delivers it again, and it joins what is deferred, as it would what runs."""
+    harness, proxy = proxied
+    deferring(harness)
+    send(amqp_url, b"long", message_id="m1")
+    delivery = harness.next()
+
+    proxy.cut()
+    send(amqp_url, b"after", message_id="m2")
+    after = harness.next()
+    assert b"after" == after.body
+    for each in (delivery, after):
+        each.conclude(Disposition.ACK)
+
+    harness.stop()
+    assert ([b"long", b"after"], 0) == (harness.ran, count(amqp_url, QUERIES))
+
+
+def test_stopping_waits_for_what_is_deferred(harness: Harness, amqp_url: str) -> None:
+    """Its confirm is on the way; given back, it would be carried out once more."""
+    deferring(harness)
+    send(amqp_url, b"one")
+    delivery = harness.next()
+    closing = threading.Event()
+    settle = RabbitConsumer._settle
+
+    def settled(consumer: RabbitConsumer) -> None:
+        settle(consumer)
+        if consumer._closed:
+            closing.set()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RabbitConsumer, "_settle", settled)
+        stop = threading.Thread(target=harness.stop)
+        stop.start()
+        assert closing.wait(PATIENCE)
+        delivery.conclude(Disposition.ACK)
+        stop.join()
+
+    assert (True, 0) == (delivery.settled, count(amqp_url, QUERIES))
+
+
+def test_what_stays_deferred_goes_back_when_the_process_stops(harness: Harness, amqp_url: str) -> None:
+    """It is not waited for as long as RabbitMQ may be away."""
+    deferring(harness)
+    send(amqp_url, b"one")
+    harness.next()
+
+    harness.stop()
+
+    assert 1 == count(amqp_url, QUERIES)
+
+
 def test_stopping_gives_back_at_once_what_has_not_started(harness: Harness, amqp_url: str) -> None:
     """While what runs is allowed to finish."""
     for number in range(PREFETCH):

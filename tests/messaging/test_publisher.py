@@ -15,6 +15,7 @@ from worker.messaging.publisher import (
     HEADER_FRAME_BYTES,
     Message,
     Publisher,
+    PublishError,
     PublishTimeoutError,
     RefusedError,
     UnroutableError,
@@ -236,6 +237,124 @@ def test_a_publish_without_a_broker_ends_in_time_and_is_not_published_later(priv
 
     started.publisher.stop(5)
     assert 0 == count(private_url, QUERIES)
+
+
+class Heard:
+    """What a publisher told of a message that was handed over."""
+
+    def __init__(self) -> None:
+        self.ends: list[PublishError | None] = []
+        self.threads: list[str] = []
+        self._told = threading.Semaphore(0)
+
+    def __call__(self, error: PublishError | None) -> None:
+        """As what is given to `Publisher.hand_over`."""
+        self.ends.append(error)
+        self.threads.append(threading.current_thread().name)
+        self._told.release()
+
+    def next(self) -> PublishError | None:
+        """What it was told last, once it was told something more."""
+        assert self._told.acquire(timeout=30)
+        return self.ends[-1]
+
+
+@pytest.fixture
+def heard() -> Heard:
+    """Nothing yet."""
+    return Heard()
+
+
+def test_what_is_handed_over_is_told_of_after_the_confirm(running: Running, amqp_url: str, heard: Heard) -> None:
+    """In the thread of the connection, once."""
+    running.publisher.hand_over(message(body=b"one"), heard, timeout=30)
+
+    assert heard.next() is None
+    assert [b"one"] == [body for _properties, body in take_all(amqp_url, QUERIES)]
+    assert ["test publisher"] == heard.threads
+
+
+@pytest.mark.parametrize(
+    ("unwanted", "error"),
+    [
+        (message("no.queue"), UnroutableError),
+        (message(headers={"odd": object()}), RefusedError),
+        (message(headers={"long": "x" * FRAME_BYTES}), RefusedError),
+    ],
+    ids=["no route", "cannot be encoded", "too large"],
+)
+def test_what_is_handed_over_in_vain_is_told_of(
+    amqp_url: str, heard: Heard, unwanted: Message, error: type[PublishError]
+) -> None:
+    """Nothing is repaired in that thread, and nobody else is harmed."""
+    repairs: list[int] = []
+    started = Running(amqp_url, repair=lambda: repairs.append(1))
+    assert started.up.wait(30)
+
+    started.publisher.hand_over(unwanted, heard, timeout=30)
+    assert error is type(heard.next())
+    started.publisher.publish(message(), timeout=30)
+
+    started.publisher.stop(5)
+    assert ([], 1) == (repairs, len(heard.ends))
+
+
+def test_what_is_handed_over_is_published_again_after_a_cut(amqp_url: str, heard: Heard) -> None:
+    """And told of once, when it is confirmed on the next connection."""
+    proxy, through = Proxy.of(amqp_url)
+    with proxy:
+        started = Running(through)
+        assert started.up.wait(30)
+        proxy.freeze()
+        started.publisher.hand_over(message(body=b"again"), heard, timeout=30)
+        assert heard.next() is None
+        started.publisher.publish(message(), timeout=30)
+        started.publisher.stop(5)
+
+    assert b"again" in [body for _properties, body in take_all(amqp_url, QUERIES)]
+    assert [None] == heard.ends
+
+
+def test_what_is_handed_over_without_a_broker_is_given_up_in_time(private_url: str, heard: Heard) -> None:
+    """And is not published later."""
+    proxy, through = Proxy.of(private_url)
+    started = Running(through)
+    assert started.up.wait(30)
+    with proxy.away():
+        assert started.down.wait(30)
+        started.publisher.hand_over(message(body=b"late"), heard, timeout=0.5)
+        assert PublishTimeoutError is type(heard.next())
+
+    assert started.up.wait(30)
+    started.publisher.publish(message(), timeout=30)
+    started.publisher.stop(5)
+    proxy.close()
+    assert ([b"{}"], 1) == ([body for _properties, body in take_all(private_url, QUERIES)], len(heard.ends))
+
+
+def test_a_confirm_that_comes_after_its_time_is_not_told_of(amqp_url: str, heard: Heard) -> None:
+    """Whoever heard that there was none acts on that."""
+    proxy, through = Proxy.of(amqp_url)
+    with proxy:
+        started = Running(through)
+        assert started.up.wait(30)
+        proxy.freeze()
+        started.publisher.hand_over(message(), heard, timeout=0)
+        assert PublishTimeoutError is type(heard.next())
+        started.publisher.publish(message(), timeout=30)
+        started.publisher.stop(5)
+
+    assert 1 == len(heard.ends)
+
+
+def test_what_is_handed_over_is_given_up_when_the_publisher_stops(heard: Heard) -> None:
+    """Nobody would hear of it any more."""
+    started = Running("amqp://127.0.0.1:1")
+    started.publisher.hand_over(message(), heard, timeout=3600)
+
+    started.publisher.stop(5)
+
+    assert [PublishTimeoutError] == [type(end) for end in heard.ends]
 
 
 def test_a_memory_alarm_is_reported_and_publishing_goes_on_after_it(node: RabbitMQNode, private_url: str) -> None:

@@ -162,8 +162,8 @@ class KeptConnection:
         else:
             self._connect_again()
 
-    def broke(self, error: Exception) -> None:
-        """The loop broke down; the next one makes another connection."""
+    def ended(self, error: Exception) -> None:
+        """The loop broke down or was stopped; the next one makes another connection."""
         connection = self._connection
         self._lose()
         if connection is not None:

@@ -45,8 +45,8 @@ class Served(Protocol):
     def run_calls(self) -> None:
         """Do what other threads have asked for."""
 
-    def broke(self, error: Exception) -> None:
-        """The loop broke down, and the connection is gone with it."""
+    def ended(self, error: Exception) -> None:
+        """The loop broke down or was stopped, and the connection is gone with it."""
 
 
 class Loop:
@@ -137,17 +137,22 @@ class Loop:
                 served.connect()
             if not self._stopping.is_set():
                 ioloop.start()
+            self._give_up_connections(ioloop, ConnectionAbortedError("the loop was stopped"))
         except Exception as error:
-            for served in self._served:
-                served.broke(error)
-            with contextlib.suppress(Exception):
-                ioloop.process_timeouts()  # pika closes the sockets in callbacks
+            self._give_up_connections(ioloop, error)
             raise
         finally:
             with self._lock:
                 self._ioloop = None
             with contextlib.suppress(Exception):
                 ioloop.close()
+
+    def _give_up_connections(self, ioloop: IOLoop, error: Exception) -> None:
+        """Those that are still there, or being made: when a loop ends, nobody else closes their sockets."""
+        for served in self._served:
+            served.ended(error)
+        with contextlib.suppress(Exception):
+            ioloop.process_timeouts()  # pika closes the sockets in callbacks
 
     def _beat_again(self, ioloop: IOLoop) -> None:
         self._beat(self.name)

@@ -457,6 +457,7 @@ def test_stopping_waits_for_what_is_deferred(harness: Harness, amqp_url: str) ->
         delivery.conclude(Disposition.ACK)
         stop.join()
 
+    assert harness.broker._consumers[QUERIES]._idle.is_set()
     assert (True, 0) == (delivery.settled, count(amqp_url, QUERIES))
 
 

@@ -84,8 +84,7 @@ __all__ = [
 #: prctl's option that sends a signal to a process whose parent died (linux/prctl.h).
 PR_SET_PDEATHSIG = 1
 
-#: Seconds that the last lines of attempts and the last round of housekeeping may take.
-LINES_SECONDS = 2.0
+#: Seconds that the last round of housekeeping may take.
 HOUSEKEEPING_SECONDS = 2.0
 
 #: Seconds between two looks whether the process manager is still there.
@@ -321,7 +320,7 @@ class Lifecycle(dramatiq.Middleware):
     def after_worker_shutdown(self, _broker: dramatiq.Broker, _worker: dramatiq.Worker) -> None:
         """When everything that ran has ended: its lines are written, and what it said is marked as published."""
         if self.lines is not None:
-            self.lines.stop(LINES_SECONDS)
+            self.lines.stop()
         if self.housekeeping is not None:
             self.housekeeping.stop(HOUSEKEEPING_SECONDS)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import weakref
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -416,6 +417,52 @@ def test_what_is_left_to_do_for_a_deferred_delivery_is_done_in_a_worker_thread(h
     assert ([b"one"], 1, 0) == (harness.ran, len(threads), count(amqp_url, QUERIES))
 
 
+def test_what_was_left_to_do_is_not_held_after_the_ack(harness: Harness, amqp_url: str) -> None:
+    """The latest acks are remembered, hundreds of them, and with each its answer and its event would be."""
+    deferring(harness)
+    send(amqp_url, b"one")
+    delivery = harness.next()
+    answer = threading.Event()
+    held = weakref.ref(answer)
+
+    def resume(answer: threading.Event) -> None:
+        def rest() -> None:
+            answer.set()
+            delivery.conclude(Disposition.ACK)
+
+        delivery.resume(rest)
+
+    resume(answer)
+    assert answer.wait(PATIENCE)
+    del answer
+
+    eventually(lambda: delivery.settled and held() is None, "it is let go")
+
+
+@pytest.mark.parametrize("stopped", ["its thread", "the way to its thread"])
+def test_what_no_thread_comes_to_any_more_is_done_by_the_one_that_stops(harness: Harness, amqp_url: str, stopped: str) -> None:
+    """It was resumed when the others had ended."""
+    deferring(harness)
+    send(amqp_url, b"one")
+    delivery = harness.next()
+    harness.worker.work_queue.close()  # type: ignore[attr-defined]
+    ending: list[Any] = [*harness.worker.workers, *(harness.worker.consumers.values() if "way" in stopped else ())]
+    for thread in ending:
+        thread.stop()
+    for thread in ending:
+        thread.join()
+    threads: list[threading.Thread] = []
+
+    def rest() -> None:
+        threads.append(threading.current_thread())
+        delivery.conclude(Disposition.ACK)
+
+    delivery.resume(rest)
+    harness.stop()
+
+    assert ([threading.current_thread()], 0) == (threads, count(amqp_url, QUERIES))
+
+
 def test_a_deferred_delivery_that_lasts_through_a_cut_is_acked_on_the_next_connection(
     proxied: tuple[Harness, Proxy], amqp_url: str
 ) -> None:
@@ -441,12 +488,13 @@ def test_stopping_waits_for_what_is_deferred(harness: Harness, amqp_url: str) ->
     deferring(harness)
     send(amqp_url, b"one")
     delivery = harness.next()
-    closing = threading.Event()
+    closing, was_idle = threading.Event(), []
     settle = RabbitConsumer._settle
 
     def settled(consumer: RabbitConsumer) -> None:
         settle(consumer)
         if consumer._closed:
+            was_idle.append(consumer._idle.is_set())
             closing.set()
 
     with pytest.MonkeyPatch.context() as patch:
@@ -457,7 +505,7 @@ def test_stopping_waits_for_what_is_deferred(harness: Harness, amqp_url: str) ->
         delivery.conclude(Disposition.ACK)
         stop.join()
 
-    assert harness.broker._consumers[QUERIES]._idle.is_set()
+    assert (False, True) == (was_idle[0], harness.broker._consumers[QUERIES]._idle.is_set())
     assert (True, 0) == (delivery.settled, count(amqp_url, QUERIES))
 
 

@@ -77,6 +77,14 @@ def test_the_timestamp_is_rfc_3339_in_utc_with_milliseconds() -> None:
     assert abs((datetime.fromisoformat(timestamp) - before).total_seconds()) < 60
 
 
+def test_a_line_that_waited_says_when_it_was_left() -> None:
+    """Not when it was written; any other `timestamp` is not the line's."""
+    at = datetime(2026, 3, 8, 7, 0, 1, 250_000, tzinfo=UTC)
+
+    assert "2026-03-08T07:00:01.250Z" == rendered(timestamp=at)["timestamp"]
+    assert not rendered(timestamp=at.replace(tzinfo=None))["timestamp"].startswith("2026-03-08")
+
+
 def test_a_line_without_a_logger_names_none() -> None:
     """A logger got without a name has none to show."""
     assert b"logger" not in RENDERER.render("info", None, {"event": "seen"})

@@ -101,8 +101,7 @@ class Subscribed:
 
     def run_again(self, delivery: Delivery) -> None:
         """As `Subscription.run_again`."""
-        assert delivery.rest is not None
-        delivery.rest()
+        assert delivery.finish()
 
 
 def deliver(

@@ -28,7 +28,7 @@ def test_a_line_says_how_the_attempt_stood_when_it_was_left(attempt: Attempt) ->
         lines.leave(attempt)
         attempt.outcome, attempt.error = "failed", "refused"
         lines.leave(attempt)
-        lines.stop(5)
+        lines.stop()
 
     assert [("succeeded", "info"), ("failed", "warning")] == [(line["outcome"], line["log_level"]) for line in written]
 
@@ -53,7 +53,7 @@ def test_who_leaves_a_line_does_not_wait_for_its_reader(attempt: Attempt, monkey
     assert lines.is_behind
 
     may_read.set()
-    lines.stop(30)
+    lines.stop()
     assert (MAX_WAITING + 1, False) == (len(written), lines.is_behind)
 
 
@@ -63,7 +63,7 @@ def test_without_its_thread_a_line_is_written_at_once(attempt: Attempt) -> None:
     with capture_logs() as written:
         lines.leave(attempt)
         lines.start()
-        lines.stop(5)
+        lines.stop()
         lines.leave(attempt)
 
     assert 2 == len(written)

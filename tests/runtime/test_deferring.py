@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from tests.runtime.standins import Client, Make, Recorder, deliver
 from worker.messaging.delivery import Disposition
 from worker.messaging.publisher import PublishTimeoutError, RefusedError, UnroutableError
+from worker.runtime import endings as endings_module
 from worker.runtime import pipeline as pipeline_module
 
 if TYPE_CHECKING:
@@ -144,6 +145,48 @@ def test_what_a_stopping_process_was_not_confirmed_goes_back_at_once(
 
     assert (Disposition.REQUEUE, True, []) == (delivery.disposition, delivery.settled, recorder.messages)
     assert [("requeued", False, "no queue")] == [(line["outcome"], line["final"], line["error"]) for line in lines]
+
+
+def test_what_was_to_be_resumed_when_the_process_stops_goes_back(
+    pipeline: Pipeline, recorder: Slow, stopping: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no time to repair anything; another process carries it out."""
+    delivery = read()
+    resumed: list[Delivery] = []
+    monkeypatch.setattr(delivery._subscription, "run_again", resumed.append)
+    with capture_logs() as lines:
+        pipeline.execute(delivery)
+        recorder.then(UnroutableError("no queue"))
+        stopping.set()
+        assert delivery.finish()
+
+    assert ([delivery], Disposition.REQUEUE, True, []) == (resumed, delivery.disposition, delivery.settled, recorder.messages)
+    assert ["requeued"] == [line["outcome"] for line in lines]
+
+
+def test_what_breaks_at_the_confirm_goes_back(pipeline: Pipeline, recorder: Slow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All connections wait for that thread: it must go on, and the delivery must not stay for ever."""
+    delivery = read(reply_to="shop.replies")
+    monkeypatch.setattr(recorder, "send", lambda _message: 1 / 0)
+    with capture_logs() as lines:
+        pipeline.execute(delivery)
+        recorder.then(None)
+
+    assert (None, True) == (delivery.disposition, delivery.settled)
+    assert ["an attempt broke at its end; its command goes back to the queue"] == [line["event"] for line in lines]
+
+
+def test_what_breaks_in_the_rest_goes_back(pipeline: Pipeline, recorder: Slow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a thread has waited: dramatiq tells of it."""
+    delivery = read()
+    monkeypatch.setattr(endings_module.Endings, "try_again", lambda *_arguments: 1 / 0)
+    monkeypatch.setattr(delivery._subscription, "run_again", lambda _delivery: None)
+    pipeline.execute(delivery)
+    recorder.then(RefusedError("nacked"))
+    with pytest.raises(ZeroDivisionError):
+        delivery.finish()
+
+    assert (None, True) == (delivery.disposition, delivery.settled)
 
 
 def test_a_suspect_waits(pipeline: Pipeline, recorder: Slow) -> None:

@@ -105,9 +105,7 @@ class RabbitBroker(dramatiq.Broker):
 
     def _declare_actor(self, queue: str, priority: int, execute: Callable[[Delivery], None]) -> None:
         def run(delivery: Delivery) -> None:
-            if delivery.rest is not None:
-                delivery.rest()
-            elif delivery.start():
+            if not delivery.finish() and delivery.start():
                 execute(delivery)
 
         dramatiq.actor(actor_name=queue, queue_name=queue, priority=priority, broker=self)(run)

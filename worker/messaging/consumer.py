@@ -5,6 +5,7 @@ All state of the subscription lives in the loop's thread; dramatiq's consumer th
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -39,7 +40,7 @@ __all__ = ["DeliveryProxy", "RabbitConsumer"]
 RETRY_SECONDS = 1.0
 
 #: Seconds that closing waits for the confirms of what has run: many times what RabbitMQ takes while it is well.
-DEFERRED_SECONDS = 2.0
+DEFERRED_SECONDS = 1.0
 
 #: Deliveries that ran on a lost channel, remembered so that their redelivery is settled with them and not run again.
 MAX_ORPHANS = 1000
@@ -146,14 +147,17 @@ class RabbitConsumer(dramatiq.Consumer):
         self._inbox.put(delivery)
 
     def requeue(self, messages: Iterable[dramatiq.MessageProxy]) -> None:
-        """Give back what has not started."""
+        """Give back what has not started, and finish what was to be resumed."""
         for message in messages:
             if message.args[0].revoke():
                 self.ack(message)
+            else:
+                message.args[0].finish()
 
     def close(self) -> None:
         """Settle what is done, wait for what is deferred, then close the channel; what is unsettled goes back to its queue."""
         self._closed = True
+        self._finish_resumed()
         self._soon(self._settle)
         if self._connection.is_up:
             self._idle.wait(DEFERRED_SECONDS)
@@ -168,6 +172,13 @@ class RabbitConsumer(dramatiq.Consumer):
         self._soon(close_channel)
         if self._connection.is_up:
             closed.wait(RETRY_SECONDS)
+
+    def _finish_resumed(self) -> None:
+        """What no thread takes from the inbox any more; the rest of it goes back with the channel."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                if (delivery := self._inbox.get_nowait()) is not None:
+                    delivery.finish()
 
     def _check_topology(self) -> bool:
         self._beat(self._queue, allow=LOOK_SECONDS)
@@ -320,7 +331,7 @@ class RabbitConsumer(dramatiq.Consumer):
             delivery.settled = True
             self.running.pop(id(delivery), None)
             self._apply(delivery)
-        if self._closed and not self.running:
+        if self._closed and not any(delivery.deferred for delivery in list(self.running.values())):
             self._idle.set()
         if self._consumer_tag is None:
             self._reconcile()

@@ -50,12 +50,12 @@ class Delivery:
         received: monotonic seconds.
         disposition: set by the pipeline; None counts as REQUEUE.
         deferred: not settled when its execution returns, but when it is concluded.
-        rest: what is left to do for it in a worker thread.
         revoked: given back before it started.
         settled: RabbitMQ was told, or its channel is gone.
     """
 
     __slots__ = (
+        "_rest",
         "_subscription",
         "body",
         "channel",
@@ -65,7 +65,6 @@ class Delivery:
         "queue",
         "received",
         "redelivered",
-        "rest",
         "revoked",
         "routing_key",
         "settled",
@@ -94,9 +93,9 @@ class Delivery:
         self.received = time.monotonic()
         self.disposition: Disposition | None = None
         self.deferred = False
-        self.rest: Callable[[], None] | None = None
         self.revoked = False
         self.settled = False
+        self._rest: Callable[[], None] | None = None
         self._subscription = subscription
         subscription.waiting[id(self)] = self
 
@@ -128,8 +127,17 @@ class Delivery:
 
     def resume(self, rest: Callable[[], None]) -> None:
         """Have something done for it in a worker thread, which concludes it; from any thread, and at once."""
-        self.rest = rest
+        self._rest = rest
         self._subscription.run_again(self)
+
+    def finish(self) -> bool:
+        """Do what is left to do for it, in the thread that calls; False if nothing is."""
+        # What holds the answer and its event must not stay as long as the latest deliveries are remembered.
+        rest, self._rest = self._rest, None
+        if rest is None:
+            return False
+        rest()
+        return True
 
     def __repr__(self) -> str:
         return f"<Delivery {self.tag} from {self.queue}, {len(self.body)} bytes>"

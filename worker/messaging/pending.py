@@ -71,10 +71,11 @@ class Told(Pending):
     def __init__(self, message: Message, until: float, then: Callable[[PublishError | None], None]) -> None:
         super().__init__(message)
         self.until = until
-        self._then = then
+        self._then: Callable[[PublishError | None], None] | None = then
 
     def finish(self, error: PublishError | None) -> None:
-        """Call the function, unless it was."""
-        if not self.abandoned:
-            self.abandoned = True
-            self._then(error)
+        """Call the function, unless it was; what it holds is let go, though the message may still be remembered."""
+        self.abandoned = True
+        then, self._then = self._then, None
+        if then is not None:
+            then(error)

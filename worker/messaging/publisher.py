@@ -182,7 +182,8 @@ class Publisher:
     def hand_over(self, message: Message, then: Callable[[PublishError | None], None], *, timeout: float) -> None:
         """Publish without waiting: `then` is called once, with None when it is confirmed, or with why it is not.
 
-        That happens in the loop's thread, which everybody waits for: `then` must neither block nor raise. Nothing is repaired.
+        That happens in the loop's thread, which everybody waits for: `then` must neither block nor raise. (What cannot be sent
+        at all is told here, and what has no more time in the thread that stops the publisher.) Nothing is repaired.
         """
         try:
             self._refuse_unsendable(message)

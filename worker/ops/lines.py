@@ -48,7 +48,7 @@ class LineRenderer:
         Args:
             level: `info`, `warning`, `error` or `critical`.
             logger: its name, or None.
-            event_dict: `event`, any fields, and `exc_info` as logging knows it.
+            event_dict: `event`, any fields, `exc_info` as logging knows it, and `timestamp` (UTC) where it was before now.
         """
         try:
             line = redact(_json(self._fields(level, logger, event_dict)))
@@ -58,7 +58,9 @@ class LineRenderer:
 
     def _fields(self, level: str, logger: str | None, event_dict: EventDict) -> Fields:
         fields: Fields = {"timestamp": "", "level": "", "event": "", **event_dict}
-        fields["timestamp"] = datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+        given = fields["timestamp"]
+        at = given if isinstance(given, datetime) and given.tzinfo is UTC else datetime.now(UTC)
+        fields["timestamp"] = at.isoformat(timespec="milliseconds")[:-6] + "Z"
         fields["level"] = level
         fields["environment"] = self._environment
         fields["version"] = self._version

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -31,12 +32,12 @@ class AttemptLines:
         self._thread = threading.Thread(target=self._write_waiting, name="attempt-lines", daemon=True)
         self._thread.start()
 
-    def stop(self, timeout: float) -> None:
-        """Write what waits, within `timeout` seconds."""
+    def stop(self) -> None:
+        """Write what waits, and wait for a slow reader, as with the last lines of a process."""
         thread, self._thread = self._thread, None
         if thread is not None:
             self._waiting.put(None)
-            thread.join(timeout)
+            thread.join()
 
     @property
     def is_behind(self) -> bool:
@@ -52,7 +53,7 @@ class AttemptLines:
         if self._thread is None:
             self.write(attempt)
         else:
-            self._waiting.put(attempt.log_fields())
+            self._waiting.put(attempt.log_fields() | {"timestamp": datetime.now(UTC)})
 
     def _write_waiting(self) -> None:
         while (fields := self._waiting.get()) is not None:

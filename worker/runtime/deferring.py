@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import structlog
+
 from worker.messaging.delivery import Disposition
 from worker.messaging.publisher import UnroutableError
 from worker.messaging.topology import SUSPECTS
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from worker.runtime.endings import Endings
 
 __all__ = ["Deferring"]
+
+log = structlog.get_logger("worker")
 
 
 class Deferring:
@@ -67,17 +71,24 @@ class Deferring:
         attempt.delivery.defer()
 
         def then(error: PublishError | None) -> None:
-            if error is None:
-                self._confirmed(attempt, command, message, kind)
-            elif self._stopping.is_set():
-                self._give_back(attempt, error)
-            else:
-                # The thread that handed it over may still look at the attempt.
-                self._resume(replace(attempt, pending=False), command, message, kind, error)
+            try:
+                self._end(attempt, command, message, kind, error)
+            except Exception:
+                log.exception("an attempt broke at its end; its command goes back to the queue", queue=attempt.delivery.queue)
+                attempt.delivery.conclude(None)
 
         self._endings.hand_over(attempt, message, then)
 
     # In the thread of the connections.
+
+    def _end(self, attempt: Attempt, command: Command, message: Message, kind: str, error: PublishError | None) -> None:
+        if error is None:
+            self._confirmed(attempt, command, message, kind)
+        elif self._stopping.is_set():
+            self._give_back(attempt, error)
+        else:
+            # The thread that handed it over may still look at the attempt.
+            self._resume(replace(attempt, pending=False), command, message, kind, error)
 
     def _confirmed(self, attempt: Attempt, command: Command, message: Message, kind: str) -> None:
         self._endings.confirmed(attempt, command, message, kind)
@@ -86,7 +97,7 @@ class Deferring:
         self._lines.leave(attempt)
 
     def _give_back(self, attempt: Attempt, error: PublishError) -> None:
-        """For another process: no thread of this one goes on."""
+        """For another process: this one has no time."""
         attempt.error = str(error)
         attempt.delivery.conclude(Disposition.REQUEUE)
         self._lines.leave(attempt)
@@ -98,7 +109,12 @@ class Deferring:
             self._endings.publish_outcome(attempt, command, message, kind)  # which repairs what is missing
 
         def rest() -> None:
-            self._carry(attempt, step)
-            attempt.delivery.conclude(attempt.delivery.disposition)
+            if self._stopping.is_set():
+                self._give_back(attempt, error)
+                return
+            try:
+                self._carry(attempt, step)
+            finally:
+                attempt.delivery.conclude(attempt.delivery.disposition)
 
         attempt.delivery.resume(rest)

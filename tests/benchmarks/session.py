@@ -53,7 +53,7 @@ class Plan:
     """
 
     messages: int = 2000
-    latencies: int = 150
+    latencies: int = 300
     per_second: float = 20.0
     idle_seconds: float = 5.0
 

@@ -20,9 +20,10 @@ from tests.acceptance.conftest import FAST
 from tests.acceptance.test_load import Installation
 from tests.acceptance.test_outage import processor_seconds
 from tests.acceptance.test_process import consuming
-from tests.amqp import EventTap, eventually, forget_the_store
+from tests.amqp import EventTap, count, eventually, forget_the_store
 from tests.databases import postgres_schema
 from worker.local.stack import Worker
+from worker.messaging.topology import WATCHES
 from worker.store import schema
 from worker.store.engine import Store
 from worker.store.migrate import migrate
@@ -137,10 +138,10 @@ def fill(url: str, base_url: str, number: int) -> None:
                     connection.execute(insert(schema.metadata.tables[table]), values)
 
 
-def caught_up(url: str) -> bool:
-    """Whether no look has been due for long."""
+def caught_up(url: str, amqp_url: str) -> bool:
+    """Whether no look has been due for long, and none of those that were waits for a thread."""
     with closing(Store(url)) as store:
-        return Timers(store).late(2.0)[0] == 0
+        return Timers(store).late(2.0)[0] == 0 and count(amqp_url, WATCHES) == 0
 
 
 @pytest.mark.soak
@@ -158,7 +159,7 @@ def test_a_hundred_thousand_watches_cost_less_than_half_a_core(
         with Worker(f"worker-{number}", tmp_path, settings) as worker, EventTap(private_url) as tap:
             consuming(worker)
             installation = Installation(private_url, worker, tap)
-            eventually(partial(caught_up, url), "what became due while the worker started was looked at")
+            eventually(partial(caught_up, url, private_url), "what became due while the worker started was looked at")
             counts.clear()
             before, started = processor_seconds(installation.pid), time.monotonic()
             time.sleep(COUNTED)

@@ -10,6 +10,7 @@ from pika.spec import BasicProperties
 
 from tests.amqp import channel, count, eventually, publish, take_all
 from tests.proxy import Proxy
+from worker.messaging.pending import Told
 from worker.messaging.publisher import (
     FRAME_BYTES,
     HEADER_FRAME_BYTES,
@@ -49,6 +50,18 @@ def running(amqp_url: str) -> Iterator[Running]:
     assert started.up.wait(30)
     yield started
     started.publisher.stop(5)
+
+
+@pytest.fixture
+def half_open(amqp_url: str) -> Iterator[Publisher]:
+    """One whose connection is: a message leaves, its confirm never comes, the heartbeat finds out."""
+    proxy, through = Proxy.of(amqp_url)
+    with proxy:
+        started = Running(through)
+        assert started.up.wait(30)
+        proxy.freeze()
+        yield started.publisher
+        started.publisher.stop(5)
 
 
 def message(routing_key: str = QUERIES, exchange: str = RETRY, body: bytes = b"{}", **properties: object) -> Message:
@@ -210,15 +223,9 @@ def test_a_missing_exchange_that_cannot_be_repaired_is_an_error_of_its_own_calle
     assert [b"next"] == [body for _properties, body in take_all(amqp_url, QUERIES)]
 
 
-def test_unconfirmed_messages_are_published_again_after_a_cut(amqp_url: str) -> None:
+def test_unconfirmed_messages_are_published_again_after_a_cut(half_open: Publisher, amqp_url: str) -> None:
     """The caller waits through the reconnect and gets its confirm."""
-    proxy, through = Proxy.of(amqp_url)
-    with proxy:
-        started = Running(through)
-        assert started.up.wait(30)
-        proxy.freeze()  # the message leaves, its confirm never comes, the heartbeat finds out
-        started.publisher.publish(message(body=b"again"), timeout=30)
-        started.publisher.stop(5)
+    half_open.publish(message(body=b"again"), timeout=30)
 
     bodies = [body for _properties, body in take_all(amqp_url, QUERIES)]
     assert b"again" in bodies
@@ -299,17 +306,11 @@ def test_what_is_handed_over_in_vain_is_told_of(
     assert ([], 1) == (repairs, len(heard.ends))
 
 
-def test_what_is_handed_over_is_published_again_after_a_cut(amqp_url: str, heard: Heard) -> None:
+def test_what_is_handed_over_is_published_again_after_a_cut(half_open: Publisher, amqp_url: str, heard: Heard) -> None:
     """And told of once, when it is confirmed on the next connection."""
-    proxy, through = Proxy.of(amqp_url)
-    with proxy:
-        started = Running(through)
-        assert started.up.wait(30)
-        proxy.freeze()
-        started.publisher.hand_over(message(body=b"again"), heard, timeout=30)
-        assert heard.next() is None
-        started.publisher.publish(message(), timeout=30)
-        started.publisher.stop(5)
+    half_open.hand_over(message(body=b"again"), heard, timeout=30)
+    assert heard.next() is None
+    half_open.publish(message(), timeout=30)
 
     assert b"again" in [body for _properties, body in take_all(amqp_url, QUERIES)]
     assert [None] == heard.ends
@@ -332,19 +333,23 @@ def test_what_is_handed_over_without_a_broker_is_given_up_in_time(private_url: s
     assert ([b"{}"], 1) == ([body for _properties, body in take_all(private_url, QUERIES)], len(heard.ends))
 
 
-def test_a_confirm_that_comes_after_its_time_is_not_told_of(amqp_url: str, heard: Heard) -> None:
-    """Whoever heard that there was none acts on that."""
-    proxy, through = Proxy.of(amqp_url)
-    with proxy:
-        started = Running(through)
-        assert started.up.wait(30)
-        proxy.freeze()
-        started.publisher.hand_over(message(), heard, timeout=0)
-        assert PublishTimeoutError is type(heard.next())
-        started.publisher.publish(message(), timeout=30)
-        started.publisher.stop(5)
+def test_what_was_given_up_is_told_of_once(half_open: Publisher, heard: Heard) -> None:
+    """Each look finds it overdue again, until the next connection is there."""
+    half_open.hand_over(message(), heard, timeout=0)
+    assert PublishTimeoutError is type(heard.next())
+    half_open.publish(message(), timeout=30)
 
     assert 1 == len(heard.ends)
+
+
+def test_a_confirm_that_comes_after_its_time_is_not_told_of(heard: Heard) -> None:
+    """Whoever heard that there was none acts on that."""
+    late, error = Told(message(), 0.0, heard), PublishTimeoutError("no confirm")
+
+    late.finish(error)
+    late.finish(None)
+
+    assert ([error], True) == (heard.ends, late.abandoned)
 
 
 def test_what_is_handed_over_is_given_up_when_the_publisher_stops(heard: Heard) -> None:
